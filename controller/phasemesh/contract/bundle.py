@@ -1,0 +1,93 @@
+"""The manifest of a bundle: what it holds, for which observation spec, how it was made and tested.
+
+A bundle is a folder: `manifest.json`, `manifest.sig` (Ed25519 over the bytes of the manifest) and the files that
+the manifest lists with their hashes. docs/bundle-format.md is the authoritative description.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, TensorSpec
+
+BUNDLE_FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
+
+
+class BundleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a bundle, by its path inside the folder, SHA-256 and size."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a bundle comes from: the rule or run, the versions, and the parity that was measured at export."""
+
+    source: str
+    created: str
+    tool_versions: dict[str, str]
+    parity_max_abs: float
+    parity_inputs: int
+    parity_changed_decisions: int
+
+
+class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The manifest.
+
+    `policies` names the ONNX files in the order of their index, at most `policy_budget` of them; `assignment` maps
+    an intersection to its policy, all others use policy 0. `tick_s` is the control interval it was made for.
+    """
+
+    format: int
+    name: str
+    spec_hash: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    policies: tuple[str, ...]
+    policy_budget: int
+    assignment: dict[str, int]
+    tick_s: float
+    is_deterministic: bool
+    parity_tolerance: float
+    files: tuple[BundleFile, ...]
+    provenance: Provenance
+    evaluation: tuple[dict[str, float | int | str], ...] = ()
+
+
+def faults_of_manifest(manifest: BundleManifest) -> list[str]:
+    """All reasons why this runtime cannot use `manifest`, each with its path; empty when there are none."""
+    faults = []
+    if manifest.format != BUNDLE_FORMAT:
+        faults.append(f"format: is {manifest.format}, this phasemesh reads {BUNDLE_FORMAT}")
+    if manifest.spec_hash != SPEC_HASH:
+        faults.append(
+            f"spec_hash: made for observation spec {manifest.spec_hash}, this phasemesh has {SPEC_HASH}; export it again"
+        )
+    elif (manifest.inputs, manifest.outputs) != (INPUTS, OUTPUTS):
+        faults.append("inputs, outputs: are not the tensors of the observation spec")
+    return faults + _policy_faults(manifest)
+
+
+def _policy_faults(manifest: BundleManifest) -> list[str]:
+    faults = []
+    listed = {file.path for file in manifest.files}
+    if not manifest.policies:
+        faults.append("policies: there is none")
+    if len(manifest.policies) > manifest.policy_budget:
+        faults.append(f"policies: {len(manifest.policies)} are over the budget of {manifest.policy_budget}")
+    faults += [f"policies: {path!r} is not in files" for path in manifest.policies if path not in listed]
+    faults += [
+        f"files: {path!r} leaves the bundle" for path in listed if path.startswith("/") or ".." in path.split("/")
+    ]
+    faults += [
+        f"assignment[{name}]: there is no policy {index}"
+        for name, index in manifest.assignment.items()
+        if not 0 <= index < len(manifest.policies)
+    ]
+    if not 0.5 <= manifest.tick_s <= 60.0:
+        faults.append(f"tick_s: {manifest.tick_s} s is outside 0.5 to 60 s")
+    return faults

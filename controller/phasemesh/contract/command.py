@@ -1,0 +1,127 @@
+"""What is asked of a signal, what is really shown, and the one pure sequencer between the two.
+
+The sequencer is the only code that times a change of stage: cabinet, drivers and trainer all use it. A change shows
+yellow to the movements that lose their green, then red clearance, then the next stage; movements that are green in
+both stages stay as they were until the change is over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from phasemesh.contract.intersection import GREEN_LETTERS, Intersection, stage_lights
+from phasemesh.contract.timing import StageTiming
+from phasemesh.contract.units import IntersectionId
+
+TIME_EPSILON_S = 1e-6
+"""Slack of every comparison of times, so that sums of steps do not fall short by a rounding error."""
+
+
+class Interval(StrEnum):
+    """The part of a stage that is being shown."""
+
+    GREEN = "green"
+    YELLOW = "yellow"
+    RED_CLEARANCE = "red_clearance"
+
+
+class SignalState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a signal shows: `stage` in green, or the change from `from_stage` to `stage`.
+
+    `since_s` is the cabinet time at which `interval` began.
+    """
+
+    stage: int
+    from_stage: int
+    interval: Interval
+    since_s: float
+
+
+class CommandKind(StrEnum):
+    """All that may be asked of a cabinet (invariant I17)."""
+
+    STAGE = "stage"
+    RELEASE = "release"
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request of an agent for one stage, or for the end of its own control.
+
+    `boot_id` names the life of the agent and `seq` rises within it; `step` is the cabinet step that it answers and
+    `decided_s` the cabinet time of that step, from which its age counts.
+    """
+
+    intersection_id: IntersectionId
+    boot_id: int
+    seq: int
+    step: int
+    decided_s: float
+    kind: CommandKind
+    stage: int
+
+
+class AppliedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of a command: the stage in force, the rule that changed the request (or none), what is shown."""
+
+    step: int
+    requested_stage: int
+    stage: int
+    is_accepted: bool
+    rule: str
+    signal: SignalState
+    lease_until_s: float
+
+
+def start(stage: int, now_s: float) -> SignalState:
+    """The state of a signal that shows `stage` from `now_s` on."""
+    return SignalState(stage=stage, from_stage=stage, interval=Interval.GREEN, since_s=now_s)
+
+
+def request_stage(intersection: Intersection, signal: SignalState, stage: int, now_s: float) -> SignalState:
+    """`signal` after a request for `stage`; a request during a change, or for the current stage, alters nothing."""
+    if signal.interval is not Interval.GREEN or stage == signal.stage:
+        return signal
+    loses_green = intersection.stages[signal.stage].served - intersection.stages[stage].served
+    interval = Interval.YELLOW if loses_green else Interval.GREEN
+    return SignalState(stage=stage, from_stage=signal.stage, interval=interval, since_s=now_s)
+
+
+def advance(signal: SignalState, timings: tuple[StageTiming, ...], now_s: float) -> SignalState:
+    """`signal` at `now_s`: yellow and red clearance end after exactly the times of the stage that they close."""
+    timing = timings[signal.from_stage]
+    if signal.interval is Interval.YELLOW and _has_lasted(signal, timing.yellow_s, now_s):
+        end_s = signal.since_s + timing.yellow_s
+        signal = msgspec.structs.replace(signal, interval=Interval.RED_CLEARANCE, since_s=end_s)
+    if signal.interval is Interval.RED_CLEARANCE and _has_lasted(signal, timing.red_clearance_s, now_s):
+        end_s = signal.since_s + timing.red_clearance_s
+        signal = msgspec.structs.replace(signal, interval=Interval.GREEN, since_s=end_s)
+    return signal
+
+
+def _has_lasted(signal: SignalState, duration_s: float, now_s: float) -> bool:
+    return now_s - signal.since_s >= duration_s - TIME_EPSILON_S
+
+
+def change_s(timing: StageTiming) -> float:
+    """How long a change away from a stage with `timing` takes, in seconds."""
+    return timing.yellow_s + timing.red_clearance_s
+
+
+def lights(intersection: Intersection, signal: SignalState) -> str:
+    """The letters shown by `signal`, one a movement: `G` protected, `g` permissive, `y` yellow, `r` red."""
+    target = intersection.stages[signal.stage]
+    if signal.interval is Interval.GREEN:
+        return stage_lights(intersection, target)
+    before = stage_lights(intersection, intersection.stages[signal.from_stage])
+    closing = "y" if signal.interval is Interval.YELLOW else "r"
+    return "".join(
+        letter if letter not in GREEN_LETTERS or index in target.served else closing
+        for index, letter in enumerate(before)
+    )
+
+
+def elapsed_green_s(signal: SignalState, now_s: float) -> float:
+    """Seconds since the green of the current stage began; 0 during a change."""
+    return now_s - signal.since_s if signal.interval is Interval.GREEN else 0.0

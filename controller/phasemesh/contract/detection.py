@@ -1,0 +1,96 @@
+"""What detectors and cabinet report: one reading a lane, one snapshot a step."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import msgspec
+
+from phasemesh.contract.command import SignalState
+from phasemesh.contract.units import IntersectionId
+
+
+class LaneReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the detectors of one incoming lane saw at one step; raw, unnormalised.
+
+    The zones are those of `ZONES_M`; queue, arrivals and wait are of the longest. `arrivals_veh` counts vehicles that
+    entered the zone since the previous reading. The downstream values are means over the exits of the lane.
+    """
+
+    queue_veh: float
+    vehicles_50m_veh: float
+    vehicles_100m_veh: float
+    vehicles_150m_veh: float
+    arrivals_veh: float
+    wait_s: float
+    mean_speed_mps: float
+    downstream_queue_veh: float
+    downstream_vehicles_veh: float
+    downstream_room_ratio: float
+    is_valid: bool = True
+
+
+READING_LIMITS: dict[str, tuple[float, float]] = {
+    "queue_veh": (0.0, 400.0),
+    "vehicles_50m_veh": (0.0, 400.0),
+    "vehicles_100m_veh": (0.0, 400.0),
+    "vehicles_150m_veh": (0.0, 400.0),
+    "arrivals_veh": (0.0, 400.0),
+    "wait_s": (0.0, 86_400.0),
+    "mean_speed_mps": (0.0, 100.0),
+    "downstream_queue_veh": (0.0, 400.0),
+    "downstream_vehicles_veh": (0.0, 400.0),
+    "downstream_room_ratio": (0.0, 1.0),
+}
+"""Plausible values of every reading; anything else marks the lane's detectors invalid (invariant I21)."""
+
+INVALID_READING = LaneReading(
+    queue_veh=0.0,
+    vehicles_50m_veh=0.0,
+    vehicles_100m_veh=0.0,
+    vehicles_150m_veh=0.0,
+    arrivals_veh=0.0,
+    wait_s=0.0,
+    mean_speed_mps=0.0,
+    downstream_queue_veh=0.0,
+    downstream_vehicles_veh=0.0,
+    downstream_room_ratio=1.0,
+    is_valid=False,
+)
+"""Neutral values in place of an implausible reading; its validity flag keeps anyone from trusting them."""
+
+
+class ControlMode(StrEnum):
+    """Who chooses the stages of a cabinet: the agent that holds the lease, or the cabinet's own plan."""
+
+    AGENT = "agent"
+    OWN_PLAN = "own_plan"
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Signal and detectors of one intersection at one cabinet step.
+
+    `now_s` is cabinet time (simulated or monotonic seconds); `lease_boot_id` names the agent that holds the lease,
+    or is None. `readings` are in the order of `Intersection.lanes`.
+    """
+
+    intersection_id: IntersectionId
+    step: int
+    now_s: float
+    signal: SignalState
+    mode: ControlMode
+    lease_until_s: float
+    lease_boot_id: int | None
+    readings: tuple[LaneReading, ...]
+
+
+def plausible(reading: LaneReading) -> LaneReading:
+    """`reading` itself, or `INVALID_READING` when a value is missing, not finite or out of range (I21)."""
+    if not reading.is_valid:
+        return INVALID_READING
+    for name, (low, high) in READING_LIMITS.items():
+        value = getattr(reading, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            return INVALID_READING
+    return reading

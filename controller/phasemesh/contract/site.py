@@ -1,0 +1,125 @@
+"""A site: one city's intersections with their endpoints, keys, times and plans, as a folder.
+
+    site.json                    everything shared: profile, pace, bundle, directory of peers
+    intersections/<n>.json       one intersection with its times and addresses
+    keys/<n>.secret              the CURVE secret of its agent, mode 0600, only on its own box
+
+File names are numbered because ids of intersections may hold any character; the directory maps ids to numbers.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from phasemesh.contract.intersection import Intersection, faults_of_intersection
+from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.timing import StageTiming, faults_of_timing
+from phasemesh.contract.units import IntersectionId
+
+SITE_FORMAT = 1
+
+
+class Pace(StrEnum):
+    """Whose clock a city follows: the barrier of the harness, or the wall."""
+
+    LOCKSTEP = "lockstep"
+    REALTIME = "realtime"
+
+
+class AdapterKind(StrEnum):
+    """Drivers that a site may name; the key of each adapter file."""
+
+    HTTP = "http"
+    TRACI = "traci"
+    MEMORY = "memory"
+
+
+class PlanKind(StrEnum):
+    """Local plans of a cabinet or agent that must do without a policy."""
+
+    FIXED = "fixed"
+    ACTUATED = "actuated"
+
+
+class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an agent publishes, the public CURVE key that it proves, and the number of its files."""
+
+    endpoint: str
+    public_key: str
+    number: int
+
+
+class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The shared part of a site. `speed` is simulated seconds a wall second in real-time pace."""
+
+    format: int
+    name: str
+    spec_hash: str
+    profile: str
+    is_simulated: bool
+    pace: Pace
+    speed: float
+    tick_s: float
+    comm_deadline_ms: float
+    bundle: str
+    seed: int
+    directory: dict[IntersectionId, PeerAddress]
+
+
+class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One intersection of a site: its description, stage times, own plan and addresses.
+
+    `cabinet` is what the adapter connects to (for `http` the URL of the cabinet), `operator` the host and port of the
+    agent's REST endpoints, empty for none.
+    """
+
+    intersection: Intersection
+    timings: tuple[StageTiming, ...]
+    plan: PlanKind
+    adapter: AdapterKind
+    cabinet: str
+    operator: str
+
+
+def faults_of_site(site: SiteFile) -> list[str]:
+    """All contradictions in the shared part, each with its path."""
+    faults = []
+    if site.format != SITE_FORMAT:
+        faults.append(f"format: is {site.format}, this phasemesh reads {SITE_FORMAT}")
+    if site.spec_hash != SPEC_HASH:
+        faults.append(f"spec_hash: made for observation spec {site.spec_hash}, this phasemesh has {SPEC_HASH}")
+    if not 0.5 <= site.tick_s <= 60.0:
+        faults.append(f"tick_s: {site.tick_s} s is outside 0.5 to 60 s")
+    if not 1.0 <= site.comm_deadline_ms <= 1000.0 * site.tick_s:
+        faults.append(f"comm_deadline_ms: {site.comm_deadline_ms} ms is outside 1 ms to one tick")
+    if not 0.0 < site.speed <= 1000.0:
+        faults.append(f"speed: {site.speed} is outside 0 to 1000")
+    return faults + _directory_faults(site.directory)
+
+
+def _directory_faults(directory: dict[IntersectionId, PeerAddress]) -> list[str]:
+    faults = []
+    for what in ("endpoint", "public_key", "number"):
+        seen: dict[object, IntersectionId] = {}
+        for name, address in directory.items():
+            other = seen.setdefault(getattr(address, what), name)
+            if other != name:
+                faults.append(f"directory[{name}].{what}: is also that of {other}")
+    return faults
+
+
+def faults_of_site_intersection(entry: SiteIntersection, site: SiteFile) -> list[str]:
+    """All contradictions in one intersection of `site`, each with its path."""
+    faults = [f"intersection.{fault}" for fault in faults_of_intersection(entry.intersection)]
+    if len(entry.timings) != len(entry.intersection.stages):
+        faults.append(f"timings: {len(entry.timings)} for {len(entry.intersection.stages)} stages")
+    for index, timing in enumerate(entry.timings):
+        faults += [f"timings[{index}].{fault}" for fault in faults_of_timing(timing, is_simulated=site.is_simulated)]
+    faults += [
+        f"intersection.neighbours: {name!r} is not in the directory of the site"
+        for name in entry.intersection.neighbours
+        if name not in site.directory
+    ]
+    return faults

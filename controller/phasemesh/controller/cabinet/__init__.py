@@ -1,0 +1,1 @@
+"""The virtual controller unit: leases, its own plan, a second guard."""

@@ -1,0 +1,1 @@
+"""The look-up of a situation before the policy is trusted."""

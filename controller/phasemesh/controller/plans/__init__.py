@@ -1,0 +1,1 @@
+"""Local plans that need no policy and no neighbour."""

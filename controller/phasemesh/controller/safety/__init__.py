@@ -1,0 +1,1 @@
+"""The guard: pure rules that no policy can bypass."""

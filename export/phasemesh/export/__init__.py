@@ -1,0 +1,1 @@
+"""From torch to a signed bundle: traced, parity-checked, budgeted."""
