@@ -65,7 +65,7 @@ def faults_of_manifest(manifest: BundleManifest) -> list[str]:
         faults.append(f"format: is {manifest.format}, this phasemesh reads {BUNDLE_FORMAT}")
     if manifest.spec_hash != SPEC_HASH:
         faults.append(
-            f"spec_hash: made for observation spec {manifest.spec_hash}, this phasemesh has {SPEC_HASH}; export it again"
+            f"spec_hash: made for observation spec {manifest.spec_hash}, this phasemesh has {SPEC_HASH}; export again"
         )
     elif (manifest.inputs, manifest.outputs) != (INPUTS, OUTPUTS):
         faults.append("inputs, outputs: are not the tensors of the observation spec")

@@ -9,7 +9,7 @@ import msgspec
 from phasemesh.contract.units import IntersectionId, LaneId
 
 ZONES_M = (50.0, 100.0, 150.0)
-"""Lengths of the detection zones before the stop line, in metres; upstream lanes are included where a lane is shorter."""
+"""Lengths of the detection zones before the stop line, in metres; upstream lanes count where a lane is shorter."""
 
 
 class Turn(StrEnum):
@@ -161,8 +161,8 @@ def _symmetry_faults(intersection: Intersection) -> list[str]:
         if intersection.conflicts[i][i] == "1"
     ]
     faults += [
-        f"conflicts[{i}][{j}]: is {intersection.conflicts[i][j]} but conflicts[{j}][{i}] is {intersection.conflicts[j][i]};"
-        " the matrix must be symmetric"
+        f"conflicts[{i}][{j}]: is {intersection.conflicts[i][j]} but conflicts[{j}][{i}] is"
+        f" {intersection.conflicts[j][i]}; the matrix must be symmetric"
         for i in range(size)
         for j in range(i + 1, size)
         if intersection.conflicts[i][j] != intersection.conflicts[j][i]

@@ -48,6 +48,7 @@ def compose(
     boot_id: int,
     seq: int,
     step: int,
+    *,
     summary: FloatArray,
     policy: FloatArray,
     hidden: FloatArray,
@@ -71,7 +72,9 @@ def compose(
 def hello(sender: IntersectionId, boot_id: int, seq: int) -> PeerMessage:
     """A message that announces a living peer and nothing else."""
     zeros = np.zeros(max(SUMMARY_SIZE, HIDDEN_SIZE), dtype=np.float32)
-    return compose(sender, boot_id, seq, HELLO_STEP, zeros[:SUMMARY_SIZE], zeros[:0], zeros[:HIDDEN_SIZE])
+    return compose(
+        sender, boot_id, seq, HELLO_STEP, summary=zeros[:SUMMARY_SIZE], policy=zeros[:0], hidden=zeros[:HIDDEN_SIZE]
+    )
 
 
 def encode_message(message: PeerMessage) -> bytes:

@@ -100,7 +100,7 @@ class Encoder:
         ]
 
     def encode(self, snapshot: Snapshot, history: ServiceHistory, legal: tuple[bool, ...]) -> Observation:
-        """The tensors of `snapshot`, whose readings must be plausible; `legal` marks the stages that may be asked for."""
+        """The tensors of `snapshot`, whose readings must be plausible; `legal` marks stages that may be asked for."""
         lanes = self._encode_lanes(snapshot, history)
         summary = np.concatenate((lanes.mean(axis=0), lanes.max(axis=0)))
         return Observation(lanes, self._encode_stages(snapshot, history, legal), summary)
@@ -108,8 +108,10 @@ class Encoder:
     def _encode_lanes(self, snapshot: Snapshot, history: ServiceHistory) -> FloatArray:
         letters = lights(self.intersection, snapshot.signal)
         rows = [
-            _lane_row(reading, lane, [letters[index] for index in movements])
-            + (snapshot.now_s - max((history.movement_green_s[index] for index in movements), default=snapshot.now_s),)
+            (
+                *_lane_row(reading, lane, [letters[index] for index in movements]),
+                _since_green_s(history, movements, snapshot.now_s),
+            )
             for reading, lane, movements in zip(
                 snapshot.readings, self.intersection.lanes, self._movements, strict=True
             )
@@ -155,6 +157,10 @@ def _lane_row(reading: LaneReading, lane: Lane, letters: list[str]) -> tuple[flo
         letters.count("g") / count,
         float(reading.is_valid),
     )
+
+
+def _since_green_s(history: ServiceHistory, movements: list[int], now_s: float) -> float:
+    return now_s - max((history.movement_green_s[index] for index in movements), default=now_s)
 
 
 def _elapsed_s(signal: SignalState, stage: int, now_s: float) -> float:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
+from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.timing import StageTiming, faults_of_timing
@@ -52,7 +53,10 @@ class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The shared part of a site. `speed` is simulated seconds a wall second in real-time pace."""
+    """The shared part of a site. `speed` is simulated seconds a wall second in real-time pace.
+
+    `step_s` is the time between two steps of a cabinet; a tick is a whole number of them.
+    """
 
     format: int
     name: str
@@ -66,6 +70,12 @@ class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bundle: str
     seed: int
     directory: dict[IntersectionId, PeerAddress]
+    step_s: float = 1.0
+
+    @property
+    def steps_per_tick(self) -> int:
+        """Cabinet steps in one control interval."""
+        return round(self.tick_s / self.step_s)
 
 
 class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +102,10 @@ def faults_of_site(site: SiteFile) -> list[str]:
         faults.append(f"spec_hash: made for observation spec {site.spec_hash}, this phasemesh has {SPEC_HASH}")
     if not 0.5 <= site.tick_s <= 60.0:
         faults.append(f"tick_s: {site.tick_s} s is outside 0.5 to 60 s")
+    if not 0.05 <= site.step_s <= site.tick_s:
+        faults.append(f"step_s: {site.step_s} s is outside 0.05 s to one tick")
+    elif abs(site.steps_per_tick * site.step_s - site.tick_s) > TIME_EPSILON_S:
+        faults.append(f"tick_s: {site.tick_s} s is not a whole number of steps of {site.step_s} s")
     if not 1.0 <= site.comm_deadline_ms <= 1000.0 * site.tick_s:
         faults.append(f"comm_deadline_ms: {site.comm_deadline_ms} ms is outside 1 ms to one tick")
     if not 0.0 < site.speed <= 1000.0:

@@ -20,10 +20,10 @@ class Driver(Protocol):
     """Observes and commands one intersection."""
 
     def attach(self, boot_id: int) -> DriverFault | None:
-        """Take the lease of the intersection for the agent's life `boot_id`; a newer life takes it from an older one."""
+        """Take the lease of the intersection for the agent's life `boot_id`; a newer life displaces an older one."""
 
     def observe(self, after_step: int, timeout_s: float) -> Snapshot | DriverFault | None:
-        """The newest snapshot with a step greater than `after_step`, waiting at most `timeout_s`; None when there is none."""
+        """The newest snapshot with a step above `after_step`, waiting at most `timeout_s`; None when there is none."""
 
     def apply(self, command: Command) -> AppliedCommand | DriverFault:
         """Ask for a stage; the answer is what was really done."""

@@ -1,0 +1,87 @@
+"""The adapter for a cabinet service over HTTP: one kept-alive connection, JSON bodies of the contract.
+
+It uses the standard library's client because the request sits inside the tick: httpx costs several times its CPU.
+"""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from phasemesh.contract.command import AppliedCommand, Command
+from phasemesh.contract.detection import Snapshot
+from phasemesh.contract.errors import SiteError
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.adapters.driver import DriverFault
+from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
+
+REQUEST_TIMEOUT_S = 5.0
+"""How long an answer may take beyond the wait that was asked for."""
+
+_TROUBLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
+"""What a connection to a cabinet may run into while control goes on."""
+
+
+class HttpDriver:
+    """Drives the cabinet `intersection_id` of the service at `url` (`http://host:port`)."""
+
+    def __init__(self, url: str, intersection_id: IntersectionId) -> None:
+        """Prepare the connection; raises SiteError when `url` is not an HTTP address."""
+        address = urlsplit(url)
+        if address.scheme != "http" or not address.hostname:
+            raise SiteError(f"cabinet address {url!r} of {intersection_id}: must look like http://host:port")
+        self._connection = http.client.HTTPConnection(address.hostname, address.port or 80, REQUEST_TIMEOUT_S)
+        self._path = f"{address.path.rstrip('/')}/v1/cabinets/{quote(intersection_id, safe='')}"
+        self._snapshots = msgspec.json.Decoder(Snapshot)
+        self._applied = msgspec.json.Decoder(AppliedCommand)
+        self._encoder = msgspec.json.Encoder()
+
+    def attach(self, boot_id: int) -> DriverFault | None:
+        """As in `Driver`."""
+        answer = self._request("POST", "/lease", self._encoder.encode(LeaseRequest(boot_id)))
+        return answer if isinstance(answer, DriverFault) else None
+
+    def observe(self, after_step: int, timeout_s: float) -> Snapshot | DriverFault | None:
+        """As in `Driver`."""
+        query = f"/state?after_step={after_step}&timeout_s={timeout_s:.3f}"
+        answer = self._request("GET", query, None, wait_s=timeout_s)
+        if isinstance(answer, DriverFault):
+            return answer
+        return self._snapshots.decode(answer) if answer else None
+
+    def apply(self, command: Command) -> AppliedCommand | DriverFault:
+        """As in `Driver`; never repeated by itself, since a late command must not be obeyed."""
+        answer = self._request("POST", "/command", self._encoder.encode(command))
+        return answer if isinstance(answer, DriverFault) else self._applied.decode(answer)
+
+    def close(self) -> None:
+        """As in `Driver`."""
+        self._connection.close()
+
+    def _request(self, method: str, path: str, body: bytes | None, wait_s: float = 0.0) -> bytes | DriverFault:
+        try:
+            return self._answer(method, path, body, wait_s)
+        except _TROUBLE as error:
+            self._connection.close()
+            return DriverFault(f"{method} {self._path}{path}: {type(error).__name__}: {error}")
+
+    def _answer(self, method: str, path: str, body: bytes | None, wait_s: float) -> bytes | DriverFault:
+        if self._connection.sock is None:
+            self._connection.connect()
+        self._connection.sock.settimeout(REQUEST_TIMEOUT_S + wait_s)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        self._connection.request(method, self._path + path, body, headers)
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status >= http.client.BAD_REQUEST:
+            return DriverFault(f"{method} {path}: {response.status}: {_reason(answer)}")
+        return answer
+
+
+def _reason(answer: bytes) -> str:
+    try:
+        return msgspec.json.decode(answer, type=CabinetFault).reason
+    except msgspec.DecodeError:
+        return answer[:200].decode(errors="replace")

@@ -1,0 +1,185 @@
+"""The adapter for one or a few signals of a SUMO that others run: a direct TraCI client.
+
+A whole city goes through one bridge process instead: a crashed TraCI client ends a simulation for all its clients.
+There is no controller unit below TraCI, so this driver carries one: the same `Cabinet` as the service.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from phasemesh.contract.command import AppliedCommand, Command
+from phasemesh.contract.detection import LaneReading, Snapshot
+from phasemesh.contract.errors import EndpointError, MissingExtraError, SiteError
+from phasemesh.contract.intersection import ZONES_M, Lane
+from phasemesh.contract.units import LaneId
+from phasemesh.controller.adapters.driver import DriverFault
+from phasemesh.controller.cabinet.cabinet import Cabinet
+
+HALTING_MPS = 0.1
+"""Below this speed a vehicle stands (SUMO's own definition)."""
+VEHICLE_SPACE_M = 7.5
+"""Room that a standing vehicle takes, its gap included."""
+
+
+def _traci() -> ModuleType:
+    try:
+        import traci  # noqa: PLC0415 (the edge works without SUMO; only this driver needs it)
+    except ImportError as error:
+        raise MissingExtraError("adapter traci: SUMO's client is missing; pip install 'phasemesh[sim]'") from error
+    module: ModuleType = traci
+    return module
+
+
+class TraciAddress(NamedTuple):
+    """Where a SUMO listens and which traffic light is meant: `traci://host:port/tls_id`."""
+
+    host: str
+    port: int
+    tls_id: str
+
+
+def parse_address(text: str) -> TraciAddress:
+    """The parts of `traci://host:port/tls_id`; raises SiteError when one is missing."""
+    address = urlsplit(text)
+    if address.scheme != "traci" or not address.hostname or not address.port or len(address.path) < 2:
+        raise SiteError(f"cabinet address {text!r}: must look like traci://host:port/tls_id")
+    return TraciAddress(address.hostname, address.port, unquote(address.path[1:]))
+
+
+class TraciSession:
+    """One TraCI client that steps the simulation and serves the few drivers of this process."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Connect; raises EndpointError when nobody answers at `host:port`."""
+        traci = _traci()
+        self.trouble: tuple[type[Exception], ...] = (traci.TraCIException, traci.FatalTraCIError, OSError)
+        try:
+            self.connection: Any = traci.connect(port=port, host=host, numRetries=3)
+        except self.trouble as error:
+            raise EndpointError(f"adapter traci: no SUMO answers at {host}:{port}; start it first") from error
+        self.drivers: list[TraciDriver] = []
+        self.step_count = 0
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time in seconds."""
+        return float(self.connection.simulation.getTime())
+
+    def step(self) -> None:
+        """Show all lights, simulate one step, then let every driver's cabinet see what came of it."""
+        for driver in self.drivers:
+            driver.show()
+        self.connection.simulationStep()
+        self.step_count += 1
+        for driver in self.drivers:
+            driver.note_step(self.step_count, self.now_s)
+
+    def close(self) -> None:
+        """Disconnect, which lets other clients go on."""
+        self.connection.close(wait=False)
+
+
+class TraciDriver:
+    """Drives the traffic light `tls_id` through a cabinet of its own."""
+
+    def __init__(self, session: TraciSession, tls_id: str, cabinet: Cabinet) -> None:
+        """Join `session`, which steps this driver with all others."""
+        self._session = session
+        self._tls_id = tls_id
+        self._cabinet = cabinet
+        self._seen: dict[LaneId, frozenset[str]] = {}
+        session.drivers.append(self)
+
+    def attach(self, boot_id: int) -> DriverFault | None:
+        """As in `Driver`."""
+        if not self._cabinet.attach(boot_id):
+            return DriverFault(f"a newer agent than boot {boot_id} holds {self._tls_id}")
+        return None
+
+    def observe(self, after_step: int, timeout_s: float) -> Snapshot | DriverFault | None:  # noqa: ARG002 (steps itself)
+        """As in `Driver`; simulates until the step is reached, since this client owns the clock."""
+        try:
+            while self._session.step_count <= after_step:
+                self._session.step()
+        except self._session.trouble as error:
+            return DriverFault(f"SUMO: {error}")
+        return self._cabinet.snapshot()
+
+    def apply(self, command: Command) -> AppliedCommand | DriverFault:
+        """As in `Driver`."""
+        return self._cabinet.command(command)
+
+    def close(self) -> None:
+        """Leave the session; the traffic light keeps its last lights until somebody else sets it."""
+        if self in self._session.drivers:
+            self._session.drivers.remove(self)
+
+    def show(self) -> None:
+        """Set the lights of the cabinet."""
+        self._session.connection.trafficlight.setRedYellowGreenState(self._tls_id, self._cabinet.lights)
+
+    def note_step(self, step: int, now_s: float) -> None:
+        """Read the detectors and step the cabinet."""
+        exits = _exits(self._cabinet)
+        readings = tuple(self._read(lane, exits[lane.id]) for lane in self._cabinet.intersection.lanes)
+        self._cabinet.step(step, now_s, readings)
+
+    def _read(self, lane: Lane, exits: tuple[LaneId, ...]) -> LaneReading:
+        vehicle = self._session.connection.vehicle
+        distances = {
+            name: lane.length_m - float(vehicle.getLanePosition(name))
+            for name in self._session.connection.lane.getLastStepVehicleIDs(lane.id)
+        }
+        near = {name: distance for name, distance in distances.items() if distance <= ZONES_M[2]}
+        speeds = {name: float(vehicle.getSpeed(name)) for name in near}
+        halting = [name for name, speed in speeds.items() if speed < HALTING_MPS]
+        arrived = near.keys() - self._seen.get(lane.id, frozenset())
+        self._seen[lane.id] = frozenset(near)
+        downstream = self._downstream(exits)
+        return LaneReading(
+            queue_veh=len(halting),
+            vehicles_50m_veh=_within(near, ZONES_M[0]),
+            vehicles_100m_veh=_within(near, ZONES_M[1]),
+            vehicles_150m_veh=len(near),
+            arrivals_veh=len(arrived),
+            wait_s=max((float(vehicle.getWaitingTime(name)) for name in halting), default=0.0),
+            mean_speed_mps=sum(speeds.values()) / len(speeds) if speeds else lane.speed_limit_mps,
+            downstream_queue_veh=downstream.queue_veh,
+            downstream_vehicles_veh=downstream.vehicles_veh,
+            downstream_room_ratio=downstream.room_ratio,
+        )
+
+    def _downstream(self, exits: tuple[LaneId, ...]) -> _Downstream:
+        lane = self._session.connection.lane
+        count = max(1, len(exits))
+        vehicles = [float(lane.getLastStepVehicleNumber(name)) for name in exits]
+        room = [
+            1.0 - min(1.0, number * VEHICLE_SPACE_M / float(lane.getLength(name)))
+            for name, number in zip(exits, vehicles, strict=True)
+        ]
+        return _Downstream(
+            queue_veh=sum(float(lane.getLastStepHaltingNumber(name)) for name in exits) / count,
+            vehicles_veh=sum(vehicles) / count,
+            room_ratio=sum(room) / count if exits else 1.0,
+        )
+
+
+class _Downstream(NamedTuple):
+    queue_veh: float
+    vehicles_veh: float
+    room_ratio: float
+
+
+def _within(distances_m: dict[str, float], limit_m: float) -> int:
+    return sum(distance <= limit_m for distance in distances_m.values())
+
+
+def _exits(cabinet: Cabinet) -> dict[LaneId, tuple[LaneId, ...]]:
+    movements = cabinet.intersection.movements
+    return {
+        lane.id: tuple(sorted({exit_ for movement in movements if lane.id in movement.lanes for exit_ in movement.exits}))
+        for lane in cabinet.intersection.lanes
+    }

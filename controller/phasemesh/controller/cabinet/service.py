@@ -1,0 +1,185 @@
+"""The FastAPI signal-controller adapter service: one process, any number of cabinets, versioned `/v1`.
+
+Handlers and cabinets share one event loop, so that no lock is needed; bodies are msgspec structs of the contract.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+
+from phasemesh.contract.command import AppliedCommand, Command
+from phasemesh.contract.detection import LaneReading, Snapshot
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
+from phasemesh.controller.cabinet.cabinet import Cabinet
+
+MAX_WAIT_S = 30.0
+"""Longest wait of one long poll, in seconds."""
+
+
+class CabinetBoard:
+    """The cabinets of one process, and who waits for their next step."""
+
+    def __init__(
+        self,
+        cabinets: Mapping[IntersectionId, Cabinet],
+        *,
+        on_command: Callable[[Command], None] = lambda _command: None,
+        on_lease: Callable[[IntersectionId, int], None] = lambda _name, _boot_id: None,
+    ) -> None:
+        """Serve `cabinets`; `on_command` and `on_lease` hear of what agents did, after it was done."""
+        self.cabinets = dict(cabinets)
+        self.on_command = on_command
+        self.on_lease = on_lease
+        self._waiting: dict[IntersectionId, list[tuple[int, asyncio.Future[None]]]] = {}
+
+    def publish(self) -> None:
+        """Wake everyone who waits for a step that has been reached."""
+        for name, waiting in self._waiting.items():
+            step = self.cabinets[name].snapshot().step if waiting else 0
+            for after_step, future in waiting:
+                if step > after_step and not future.done():
+                    future.set_result(None)
+
+    async def newer(self, name: IntersectionId, after_step: int, timeout_s: float) -> Snapshot | None:
+        """The snapshot of cabinet `name` once its step is above `after_step`; None when that takes too long."""
+        snapshot = self.cabinets[name].snapshot()
+        if snapshot.step > after_step:
+            return snapshot
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append((after_step, future))
+        try:
+            async with asyncio.timeout(min(timeout_s, MAX_WAIT_S)):
+                await future
+        except TimeoutError:
+            return None
+        finally:
+            waiting.remove((after_step, future))
+        return self.cabinets[name].snapshot()
+
+
+class CabinetService:
+    """The handlers of the service; every answer that is not a success carries a `CabinetFault`."""
+
+    def __init__(self, board: CabinetBoard) -> None:
+        """Serve the cabinets of `board`."""
+        self._board = board
+        self._commands = msgspec.json.Decoder(Command)
+        self._leases = msgspec.json.Decoder(LeaseRequest)
+        self._readings = msgspec.json.Decoder(tuple[LaneReading, ...])
+
+    async def list_cabinets(self) -> Response:
+        """Ids of the cabinets in this process."""
+        return _json(200, sorted(self._board.cabinets))
+
+    async def read_state(self, cabinet_id: str, after_step: int = -1, timeout_s: float = 0.0) -> Response:
+        """Signal, lease and detectors; waits at most `timeout_s` for a step above `after_step`, else answers 204."""
+        if IntersectionId(cabinet_id) not in self._board.cabinets:
+            return _unknown(cabinet_id)
+        snapshot = await self._board.newer(IntersectionId(cabinet_id), after_step, timeout_s)
+        return Response(status_code=204) if snapshot is None else _json(200, snapshot)
+
+    async def obey(self, cabinet_id: str, request: Request) -> Response:
+        """Ask for a stage; the answer says what became of it."""
+        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        command = _decoded(self._commands, await request.body())
+        if cabinet is None or isinstance(command, CabinetFault):
+            return _unknown(cabinet_id) if cabinet is None else _json(422, command)
+        applied = cabinet.command(command)
+        self._board.on_command(command)
+        return _json(200, applied)
+
+    async def lease(self, cabinet_id: str, request: Request) -> Response:
+        """Announce the life of an agent that is ready to command; 409 when a newer one is known."""
+        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        asked = _decoded(self._leases, await request.body())
+        if cabinet is None or isinstance(asked, CabinetFault):
+            return _unknown(cabinet_id) if cabinet is None else _json(422, asked)
+        if not cabinet.attach(asked.boot_id):
+            return _json(409, CabinetFault(f"a newer agent than boot {asked.boot_id} holds {cabinet_id}"))
+        self._board.on_lease(cabinet.intersection.id, asked.boot_id)
+        return _json(200, cabinet.snapshot())
+
+    async def detect(self, cabinet_id: str, request: Request) -> Response:
+        """Feed detectors from outside: one reading a lane, in the order of the lanes."""
+        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        readings = _decoded(self._readings, await request.body())
+        if cabinet is None or isinstance(readings, CabinetFault):
+            return _unknown(cabinet_id) if cabinet is None else _json(422, readings)
+        lanes = len(cabinet.intersection.lanes)
+        if len(readings) != lanes:
+            return _json(422, CabinetFault(f"{len(readings)} readings for {lanes} lanes"))
+        cabinet.read(readings)
+        return _json(200, cabinet.snapshot())
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One endpoint: its method, path, handler of `CabinetService`, and the structs of its bodies."""
+
+    method: str
+    path: str
+    handler: str
+    answer: Any
+    body: Any = None
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/v1/cabinets", "list_cabinets", list[str]),
+    Route("GET", "/v1/cabinets/{cabinet_id}/state", "read_state", Snapshot),
+    Route("POST", "/v1/cabinets/{cabinet_id}/command", "obey", AppliedCommand, Command),
+    Route("POST", "/v1/cabinets/{cabinet_id}/lease", "lease", Snapshot, LeaseRequest),
+    Route("PUT", "/v1/cabinets/{cabinet_id}/detectors", "detect", Snapshot, tuple[LaneReading, ...]),
+)
+
+
+def cabinet_app(board: CabinetBoard) -> FastAPI:
+    """The service for the cabinets of `board`, with its OpenAPI document."""
+    app = FastAPI(title="phasemesh cabinet", version="1", description=__doc__ or "")
+    service = CabinetService(board)
+    for route in ROUTES:
+        app.add_api_route(
+            route.path,
+            getattr(service, route.handler),
+            methods=[route.method],
+            responses=_answers(route.answer),
+            openapi_extra=_body(route.body) if route.body is not None else None,
+        )
+    return app
+
+
+def _answers(answer: Any) -> dict[int | str, dict[str, Any]]:
+    fault = {"content": {"application/json": {"schema": _schema(CabinetFault)}}}
+    return {
+        200: {"description": "Done", "content": {"application/json": {"schema": _schema(answer)}}},
+        404: {"description": "There is no such cabinet", **fault},
+        422: {"description": "The request cannot be understood", **fault},
+    }
+
+
+def _body(body: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(body)}}}}
+
+
+def _schema(body: Any) -> dict[str, Any]:
+    return msgspec.json.schema(body)
+
+
+def _json(status: int, body: object) -> Response:
+    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+
+
+def _unknown(cabinet_id: str) -> Response:
+    return _json(404, CabinetFault(f"there is no cabinet {cabinet_id!r} here; see /v1/cabinets"))
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        return CabinetFault(str(error))

@@ -1,0 +1,153 @@
+"""The newest acceptable message of each neighbour, with its age; a missing message is a value, not an error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from phasemesh.contract.messages import HELLO_STEP, MessageFault, PeerMessage, decode_message
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.peers.transport import Arrival
+
+
+class PeerView(msgspec.Struct, frozen=True):
+    """What an agent knows of one neighbour at one tick; all but `peer` and `is_fresh` are None without a message.
+
+    `age_ticks` counts the agent's own ticks since `message` arrived; `step`, `boot_id` and `seq` are those of
+    `message`. Only a fresh message may be used (invariant I22).
+    """
+
+    peer: IntersectionId
+    age_ticks: int | None = None
+    step: int | None = None
+    boot_id: int | None = None
+    seq: int | None = None
+    message: PeerMessage | None = None
+    is_fresh: bool = False
+
+
+class _Life(msgspec.Struct, frozen=True):
+    """What was heard of the present life of a peer; `message` and `message_tick` are of its newest usable message."""
+
+    boot_id: int
+    seq: int
+    heard_tick: int
+    message: PeerMessage | None
+    message_tick: int
+
+
+class Mailbox:
+    """Accepts frames and answers what may be used of them; ages are counted in ticks of the agent that owns it.
+
+    Each tick: `begin`, any number of `accept`, `views`. A neighbour is *expected* in a tick if anything acceptable,
+    even a hello, came from it no more than `stale_after_ticks` before the previous tick; the others are not waited
+    for.
+    """
+
+    def __init__(self, neighbours: Sequence[IntersectionId], stale_after_ticks: int) -> None:
+        self._lives: dict[IntersectionId, _Life | None] = dict.fromkeys(neighbours)
+        self._stale_after_ticks = stale_after_ticks
+        self._expected: tuple[IntersectionId, ...] = ()
+        self._delivered: set[IntersectionId] = set()
+        self._faults: Counter[tuple[IntersectionId, str]] = Counter()
+
+    @property
+    def heard(self) -> frozenset[IntersectionId]:
+        """The neighbours of which at least one message was ever accepted, hellos included."""
+        return frozenset(peer for peer, life in self._lives.items() if life is not None)
+
+    @property
+    def expected(self) -> tuple[IntersectionId, ...]:
+        """The neighbours that are worth waiting for in this tick."""
+        return self._expected
+
+    @property
+    def faults(self) -> Mapping[tuple[IntersectionId, str], int]:
+        """How many frames of each peer were dropped for each kind of fault; a live read-only view."""
+        return MappingProxyType(self._faults)
+
+    def begin(self, tick: int) -> None:
+        """Start `tick`: settle who is expected in it, and that nobody has delivered yet."""
+        oldest = tick - 1 - self._stale_after_ticks
+        self._expected = tuple(
+            peer for peer, life in self._lives.items() if life is not None and life.heard_tick >= oldest
+        )
+        self._delivered.clear()
+
+    def accept(self, arrival: Arrival, tick: int) -> MessageFault | None:
+        """Keep the message in `arrival` as received at `tick`, or count and return why it is dropped."""
+        message = self._checked(arrival)
+        if isinstance(message, MessageFault):
+            self._faults[arrival.peer, message.kind] += 1
+            return message
+        self._lives[arrival.peer] = _lived_on(self._lives[arrival.peer], message, tick)
+        self._delivered.add(arrival.peer)
+        return None
+
+    def _checked(self, arrival: Arrival) -> PeerMessage | MessageFault:
+        if arrival.peer not in self._lives:
+            return MessageFault("unknown", f"{arrival.peer!r} is not a neighbour")
+        message = _decoded(arrival.frame)
+        if isinstance(message, MessageFault):
+            return message
+        if message.sender != arrival.peer:
+            return MessageFault("forged", f"{arrival.peer!r} claims to be {message.sender!r}")
+        life = self._lives[arrival.peer]
+        if life is not None and (message.boot_id, message.seq) <= (life.boot_id, life.seq):
+            return MessageFault(
+                "replayed",
+                f"boot {message.boot_id} seq {message.seq} is not after boot {life.boot_id} seq {life.seq}",
+            )
+        return message
+
+    def missing(self, step: int | None) -> tuple[IntersectionId, ...]:
+        """The expected neighbours without a message of `step` or later; None asks for anything since `begin`."""
+        if step is None:
+            return tuple(peer for peer in self._expected if peer not in self._delivered)
+        return tuple(peer for peer in self._expected if not _has_reached(self._lives[peer], step))
+
+    def is_complete(self, step: int | None) -> bool:
+        """Whether no expected neighbour is `missing`, so that waiting longer is of no use."""
+        return not self.missing(step)
+
+    def views(self, tick: int) -> tuple[PeerView, ...]:
+        """What is known of each neighbour at `tick`, in the order in which the neighbours were given."""
+        return tuple(self._view(peer, life, tick) for peer, life in self._lives.items())
+
+    def _view(self, peer: IntersectionId, life: _Life | None, tick: int) -> PeerView:
+        if life is None or life.message is None:
+            return PeerView(peer)
+        age_ticks = tick - life.message_tick
+        return PeerView(
+            peer=peer,
+            age_ticks=age_ticks,
+            step=life.message.step,
+            boot_id=life.message.boot_id,
+            seq=life.message.seq,
+            message=life.message,
+            is_fresh=age_ticks <= self._stale_after_ticks,
+        )
+
+
+def _decoded(frame: bytes) -> PeerMessage | MessageFault:
+    """What `decode_message` says; text that is not UTF-8 makes msgspec raise an error that is no `DecodeError`."""
+    try:
+        return decode_message(frame)
+    except UnicodeDecodeError as error:
+        return MessageFault("garbled", str(error))
+
+
+def _lived_on(life: _Life | None, message: PeerMessage, tick: int) -> _Life:
+    """`life` after `message`: a hello keeps what the same life said before, a new life forgets the old one's."""
+    if message.step > HELLO_STEP:
+        return _Life(message.boot_id, message.seq, tick, message, tick)
+    if life is not None and life.boot_id == message.boot_id:
+        return _Life(message.boot_id, message.seq, tick, life.message, life.message_tick)
+    return _Life(message.boot_id, message.seq, tick, None, tick)
+
+
+def _has_reached(life: _Life | None, step: int) -> bool:
+    return life is not None and life.message is not None and life.message.step >= step

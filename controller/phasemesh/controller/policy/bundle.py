@@ -1,0 +1,178 @@
+"""Bundles: what is verified before a policy may score the stages of a street, and where bundles are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from phasemesh.contract.bundle import MANIFEST_NAME, SIGNATURE_NAME, BundleFile, BundleManifest, faults_of_manifest
+from phasemesh.contract.errors import BundleError
+from phasemesh.controller.policy.session import OnnxPolicy
+
+ENTRY_POINT_GROUP = "phasemesh.bundles"
+"""Each entry point is a function that returns a folder whose sub-folders are bundles."""
+
+
+class LoadedBundle(msgspec.Struct, frozen=True):
+    """A verified bundle; `digest` is the SHA-256 of its manifest, which names every byte of it."""
+
+    manifest: BundleManifest
+    folder: Path
+    digest: str
+
+    def policy_for(self, intersection_id: str) -> OnnxPolicy:
+        """The policy that the manifest assigns to `intersection_id`, policy 0 without an assignment.
+
+        Raises:
+            BundleError: The file was altered since the bundle was loaded, or its graph cannot be used.
+        """
+        return self.policy(self.manifest.assignment.get(intersection_id, 0))
+
+    def policy(self, index: int) -> OnnxPolicy:
+        """The policy at `index` of the manifest; raises BundleError as `policy_for` does."""
+        path = self.manifest.policies[index]
+        graph = self._verified_bytes(path)
+        try:
+            return OnnxPolicy(graph)
+        except BundleError as error:
+            raise BundleError(f"{self.folder / path}: {error}") from error
+
+    def _verified_bytes(self, path: str) -> bytes:
+        listed = next(file for file in self.manifest.files if file.path == path)
+        try:
+            content = (self.folder / path).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.folder / path}: cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != listed.sha256:
+            raise BundleError(f"{self.folder / path}: was altered since the bundle was loaded")
+        return content
+
+
+class _Inspection(msgspec.Struct, frozen=True):
+    """What is wrong with a folder, and the bundle in it when its manifest can be read."""
+
+    faults: list[str]
+    bundle: LoadedBundle | None
+
+
+def load_bundle(folder: Path, trusted_keys: Sequence[bytes]) -> LoadedBundle:
+    """The bundle in `folder`, after signature, format, spec, budget and every file have been verified.
+
+    Args:
+        folder: Where `manifest.json` lies.
+        trusted_keys: Raw Ed25519 public keys, one of which must have signed the manifest.
+
+    Raises:
+        BundleError: The first fault, and how many more there are.
+    """
+    found = _inspect(folder, trusted_keys)
+    if found.faults or found.bundle is None:
+        more = f" (and {len(found.faults) - 1} more)" if len(found.faults) > 1 else ""
+        raise BundleError(f"{folder}: {found.faults[0]}{more}")
+    return found.bundle
+
+
+def faults_of_bundle(folder: Path, trusted_keys: Sequence[bytes]) -> list[str]:
+    """All reasons why the bundle in `folder` cannot be used, each with its path; a sound one also runs once."""
+    found = _inspect(folder, trusted_keys)
+    if found.faults or found.bundle is None:
+        return found.faults
+    return [
+        fault for index in range(len(found.bundle.manifest.policies)) if (fault := _policy_fault(found.bundle, index))
+    ]
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The folder of the installed bundle of that name, else the path itself.
+
+    Raises:
+        BundleError: Neither an installed bundle nor a folder with a manifest; lists the known names.
+    """
+    known = installed_bundles()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    path = Path(name_or_path)
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    names = ", ".join(sorted(known)) or "none"
+    raise BundleError(f"{name_or_path}: is no folder with a {MANIFEST_NAME} and no installed bundle; known are {names}")
+
+
+def installed_bundles() -> dict[str, Path]:
+    """Folders of all bundles that installed distributions offer, by name."""
+    roots: list[Path] = [point.load()() for point in metadata.entry_points(group=ENTRY_POINT_GROUP)]
+    return {path.parent.name: path.parent for root in roots for path in sorted(root.glob(f"*/{MANIFEST_NAME}"))}
+
+
+def _inspect(folder: Path, trusted_keys: Sequence[bytes]) -> _Inspection:
+    try:
+        signed = (folder / MANIFEST_NAME).read_bytes()
+    except OSError as error:
+        return _Inspection([f"{MANIFEST_NAME}: cannot be read: {error.strerror}"], None)
+    faults = _signature_faults(folder, signed, trusted_keys)
+    try:
+        manifest = msgspec.json.decode(signed, type=BundleManifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _Inspection([*faults, f"{MANIFEST_NAME}: {error}"], None)
+    faults += [f"{MANIFEST_NAME}: {fault}" for fault in faults_of_manifest(manifest)]
+    faults += [fault for file in manifest.files if (fault := _file_fault(folder, file))]
+    faults += _unlisted_faults(folder, manifest)
+    return _Inspection(faults, LoadedBundle(manifest, folder, hashlib.sha256(signed).hexdigest()))
+
+
+def _signature_faults(folder: Path, signed: bytes, trusted_keys: Sequence[bytes]) -> list[str]:
+    try:
+        signature = (folder / SIGNATURE_NAME).read_bytes()
+    except OSError as error:
+        return [f"{SIGNATURE_NAME}: the bundle is not signed: {error.strerror}"]
+    if any(_is_signed_by(key, signature, signed) for key in trusted_keys):
+        return []
+    return [f"{SIGNATURE_NAME}: is not the signature of {MANIFEST_NAME} by a trusted key"]
+
+
+def _is_signed_by(key: bytes, signature: bytes, signed: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _file_fault(folder: Path, file: BundleFile) -> str | None:
+    try:
+        return _content_fault(folder.resolve(), (folder / file.path).resolve(), file)
+    except (OSError, ValueError, RuntimeError) as error:
+        # Paths may hold a null byte, be too long, or be a loop of links.
+        return f"{file.path!r}: cannot be read: {error}"
+
+
+def _content_fault(folder: Path, path: Path, file: BundleFile) -> str | None:
+    if not path.is_relative_to(folder):
+        return f"{file.path}: leaves the bundle"
+    if not path.is_file():
+        return f"{file.path}: is missing"
+    if path.stat().st_size != file.size_bytes:
+        return f"{file.path}: has {path.stat().st_size} bytes, the manifest says {file.size_bytes}"
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return None if digest == file.sha256 else f"{file.path}: was altered, its SHA-256 is not that of the manifest"
+
+
+def _unlisted_faults(folder: Path, manifest: BundleManifest) -> list[str]:
+    listed = {file.path for file in manifest.files}
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.onnx"))
+    return [f"{path}: is not listed in the manifest" for path in found if path not in listed]
+
+
+def _policy_fault(bundle: LoadedBundle, index: int) -> str | None:
+    try:
+        bundle.policy(index)
+    except BundleError as error:
+        return str(error)
+    return None

@@ -1,0 +1,145 @@
+"""The ONNX session: the only place that touches onnxruntime, and where its errors become ours."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from phasemesh.contract.errors import BundleError
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyInput, PolicyOutput, TensorSpec, is_finite
+
+_INPUT_NAMES = tuple(spec.name for spec in INPUTS)
+_OUTPUT_NAMES = tuple(spec.name for spec in OUTPUTS)
+_LOG_FATAL_ONLY = 4
+_WARM_UP_SIZES = ({"L": 1, "S": 2, "K": 1}, {"L": 5, "S": 3, "K": 2})
+"""All sizes differ in the second, so that a graph that mixes them up or was traced for one shape is found at start."""
+
+
+class _Runtime(msgspec.Struct, frozen=True):
+    """The module onnxruntime and the exceptions that it raises, which share no base of their own."""
+
+    module: Any
+    errors: tuple[type[Exception], ...]
+
+
+@functools.cache
+def _runtime() -> _Runtime:
+    """Import onnxruntime with its telemetry off: a box at the roadside must not phone home.
+
+    Since 1.29 a plain import opens a database below the home folder and starts a thread.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # noqa: PLC0415 - the variable must stand before the import
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415 - likewise
+
+    errors = (
+        state.EPFail,
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoModel,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+        RuntimeError,
+        ValueError,
+    )
+    return _Runtime(onnxruntime, errors)
+
+
+def preload() -> None:
+    """Import onnxruntime now, for a process that will be forked: its sessions must be made after the fork."""
+    _runtime()
+
+
+class OnnxPolicy:
+    """A `Policy` whose graph is an ONNX file; single-threaded, since a tick needs far less than one core.
+
+    Args:
+        source: Path of the ONNX file, or its bytes.
+
+    Raises:
+        BundleError: The graph cannot be loaded, has other tensors than `INPUTS` and `OUTPUTS`, or fails a first run.
+    """
+
+    def __init__(self, source: Path | bytes) -> None:
+        name = "the ONNX graph" if isinstance(source, bytes) else str(source)
+        self._errors = _runtime().errors
+        try:
+            self._session = _open(source)
+        except self._errors as error:
+            raise BundleError(f"{name}: onnxruntime cannot load it: {_one_line(error)}") from error
+        faults = _tensor_faults("input", INPUTS, self._session.get_inputs())
+        faults += _tensor_faults("output", OUTPUTS, self._session.get_outputs())
+        faults = faults or [fault for sizes in _WARM_UP_SIZES if (fault := self._warm_up(sizes))]
+        if faults:
+            raise BundleError(f"{name}: {faults[0]}")
+
+    def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
+        """The outputs of the graph, or why there are none; a pure function of `inputs`, never raises at run time."""
+        try:
+            arrays = self._session.run(_OUTPUT_NAMES, {name: getattr(inputs, name) for name in _INPUT_NAMES})
+        except self._errors as error:
+            return PolicyFault(f"onnxruntime: {_one_line(error)}")
+        output = PolicyOutput(*arrays)
+        return output if is_finite(output) else PolicyFault("the policy answered a number that is not finite")
+
+    def _warm_up(self, sizes: dict[str, int]) -> str | None:
+        """Why a first run at `sizes` does not give the tensors of the contract; the first runs also fill caches."""
+        output = self.infer(_neutral_input(sizes))
+        if isinstance(output, PolicyFault):
+            return f"fails at {sizes}: {output.reason}"
+        for spec in OUTPUTS:
+            if getattr(output, spec.name).shape != _shape(spec, sizes):
+                return f"output {spec.name!r} has shape {getattr(output, spec.name).shape} at {sizes}"
+        return None
+
+
+def _open(source: Path | bytes) -> Any:  # noqa: ANN401 - onnxruntime ships no types
+    runtime = _runtime().module
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    graph = source if isinstance(source, bytes) else str(source)
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _tensor_faults(kind: str, specs: Sequence[TensorSpec], found: Sequence[Any]) -> list[str]:
+    names = [tensor.name for tensor in found]
+    if names != [spec.name for spec in specs]:
+        return [f"{kind}s are {', '.join(names)}; must be {', '.join(spec.name for spec in specs)}"]
+    return [
+        f"{kind} {spec.name!r} is {tensor.type} {tensor.shape}, must be tensor(float) {list(spec.shape)}"
+        for spec, tensor in zip(specs, found, strict=True)
+        if tensor.type != "tensor(float)" or not _fits(spec.shape, tensor.shape)
+    ]
+
+
+def _fits(wanted: Sequence[int | str], found: Sequence[int | str | None]) -> bool:
+    """Whether numbers agree and letters are dynamic, under any name."""
+    return len(wanted) == len(found) and all(
+        size == other if isinstance(size, int) else not isinstance(other, int)
+        for size, other in zip(wanted, found, strict=True)
+    )
+
+
+def _shape(spec: TensorSpec, sizes: dict[str, int]) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) else sizes[size] for size in spec.shape)
+
+
+def _neutral_input(sizes: dict[str, int]) -> PolicyInput:
+    return PolicyInput(*(np.full(_shape(spec, sizes), 0.5, dtype=np.float32) for spec in INPUTS))
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,152 @@
+"""The rules that judge a request for a stage, one function each; the order of precedence is that of the table."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from phasemesh.contract.command import TIME_EPSILON_S, CommandKind, Interval, SignalState, lights
+from phasemesh.contract.intersection import Intersection, conflicting_pairs
+from phasemesh.controller.safety.case import Finding, GuardCase, Reaction
+from phasemesh.controller.safety.duty import Duty, duty_of, may_leave_green
+from phasemesh.controller.safety.junction import Junction, conflict_text
+
+_KINDS = frozenset(CommandKind)
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """A case beside the tables of its intersection and the duty of the moment.
+
+    `asked` is the stage that a whitelisted, fresh request asks for, or None; `target` is the same where it differs
+    from the stage in force, so that granting it would alter the signal.
+    """
+
+    junction: Junction
+    case: GuardCase
+    duty: Duty | None
+    asked: int | None
+    target: int | None
+
+
+def situate(junction: Junction, case: GuardCase) -> Situation:
+    """`case` with what follows from it; a release that will be granted ends every duty."""
+    is_admitted = not whitelist_fault(case) and is_fresh(case)
+    if is_admitted and case.kind == CommandKind.RELEASE:
+        return Situation(junction, case, duty=None, asked=None, target=None)
+    can_read = is_readable(case.intersection, case.signal, case.now_s)
+    duty = duty_of(junction, case.signal, case.history, case.now_s) if can_read else None
+    asked = int(case.stage) if is_admitted else None
+    return Situation(junction, case, duty, asked, None if asked == case.signal.stage else asked)
+
+
+def is_readable(intersection: Intersection, signal: SignalState, now_s: float) -> bool:
+    """Whether `signal` names stages of `intersection` and its times are finite."""
+    count = len(intersection.stages)
+    has_stages = 0 <= signal.stage < count and 0 <= signal.from_stage < count
+    return has_stages and math.isfinite(now_s) and math.isfinite(signal.since_s)
+
+
+def whitelist_fault(case: GuardCase) -> str:
+    """Why the request of `case` is no command of this intersection, or an empty text."""
+    if not is_readable(case.intersection, case.signal, case.now_s):
+        return "the signal or its times cannot be read"
+    if case.kind not in _KINDS:
+        return f"unknown kind {case.kind!r}"
+    if case.kind == CommandKind.RELEASE:
+        return ""
+    if type(case.stage) is not int:
+        return f"stage {case.stage!r} is not a whole number"
+    if not 0 <= case.stage < len(case.intersection.stages):
+        return f"there is no stage {case.stage}"
+    return ""
+
+
+def is_fresh(case: GuardCase) -> bool:
+    """Whether the request is at most `max_age_s` old and not from the future."""
+    return -TIME_EPSILON_S <= case.now_s - case.decided_s <= case.max_age_s + TIME_EPSILON_S
+
+
+def whitelisted(situation: Situation) -> Finding | None:
+    """I17: only known kinds, only stages that exist, only finite numbers."""
+    fault = whitelist_fault(situation.case)
+    return Finding("I17", Reaction.REJECT, fault) if fault else None
+
+
+def fresh(situation: Situation) -> Finding | None:
+    """I13: a late request is dropped, never granted late."""
+    case = situation.case
+    if is_fresh(case):
+        return None
+    age_s = case.now_s - case.decided_s
+    return Finding("I13", Reaction.REJECT, f"decided {age_s:.3f} s ago, at most {case.max_age_s:.3f} s are allowed")
+
+
+def without_conflict(situation: Situation) -> Finding | None:
+    """I1: two conflicting movements are never let in together; a conflict that is shown already is for an operator."""
+    junction, case = situation.junction, situation.case
+    if junction.is_conflict_free or not is_readable(case.intersection, case.signal, case.now_s):
+        return None
+    if situation.target is not None and (text := junction.new_conflicts[case.signal.stage][situation.target]):
+        return Finding("I1", Reaction.REJECT, f"stage {situation.target}: {text}")
+    shown = conflict_text(conflicting_pairs(case.intersection, lights(case.intersection, case.signal)))
+    return Finding("I1", Reaction.LATCH, f"shown now: {shown}") if shown else None
+
+
+def in_order(situation: Situation) -> Finding | None:
+    """I2: green, yellow, red and nothing else; a running change is finished first."""
+    if situation.target is None:
+        return None
+    signal = situation.case.signal
+    if signal.interval is not Interval.GREEN:
+        return Finding("I2", Reaction.HOLD, f"the change to stage {signal.stage} is running")
+    breach = situation.junction.order_breaches[signal.stage][situation.target]
+    return Finding("I2", Reaction.REJECT, breach) if breach else None
+
+
+def yellow_in_range(situation: Situation) -> Finding | None:
+    """I3: no change from or to a stage whose yellow is outside its range."""
+    return _change_fault(situation, "I3", situation.junction.yellow_faults)
+
+
+def clearance_in_range(situation: Situation) -> Finding | None:
+    """I4: no change from or to a stage whose red clearance is outside its range."""
+    return _change_fault(situation, "I4", situation.junction.clearance_faults)
+
+
+def _change_fault(situation: Situation, rule: str, faults: tuple[str, ...]) -> Finding | None:
+    if situation.target is None:
+        return None
+    for stage in (situation.case.signal.stage, situation.target):
+        if faults[stage]:
+            return Finding(rule, Reaction.REJECT, f"stage {stage}: {faults[stage]}")
+    return None
+
+
+def min_green_over(situation: Situation) -> Finding | None:
+    """I5: a green that has not lasted its minimum is held."""
+    signal = situation.case.signal
+    if situation.target is None or signal.interval is not Interval.GREEN:
+        return None
+    now_s = situation.case.now_s
+    if may_leave_green(situation.junction, signal, now_s):
+        return None
+    green_s, min_green_s = now_s - signal.since_s, situation.junction.timings[signal.stage].min_green_s
+    return Finding("I5", Reaction.HOLD, f"green for {green_s:.1f} s of at least {min_green_s:.1f} s")
+
+
+def max_green_kept(situation: Situation) -> Finding | None:
+    """I6: a green ends at its maximum when others call, and at its absolute maximum in any case."""
+    return _forced(situation, "I6")
+
+
+def max_wait_kept(situation: Situation) -> Finding | None:
+    """I7: a called movement that has waited its maximum is served next."""
+    return _forced(situation, "I7")
+
+
+def _forced(situation: Situation, rule: str) -> Finding | None:
+    duty = situation.duty
+    if duty is None or duty.rule != rule or duty.stage == situation.asked:
+        return None
+    return Finding(rule, Reaction.FORCE, duty.detail, duty.stage)

@@ -1,0 +1,86 @@
+"""Parity: the exported graph must answer as torch did, and lead to the same decisions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import torch
+
+from phasemesh.contract.observation import FEATURE_CAP, LANE_FEATURES
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyInput, PolicyOutput
+from phasemesh.controller.policy.runtime import Policy
+from phasemesh.controller.policy.selection import choose_stage
+from phasemesh.trainer.networks import UniversalActor
+
+LANES = (1, 2, 8, 12, 24)
+STAGES = (2, 3, 4, 8)
+NEIGHBOURS = (1, 2, 4)
+ROUNDS = 10
+"""Inputs of each shape and kind."""
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """The largest difference of any number, over how many inputs, and how many decisions it changed."""
+
+    max_abs: float
+    inputs: int
+    changed_decisions: int
+
+
+def measure_parity(actor: UniversalActor, policy: Policy, seed: int = 0) -> Parity:
+    """How far `policy` is from `actor` on seeded inputs of many shapes, a missing answer being infinitely far."""
+    differences, changed = [], 0
+    for inputs in parity_inputs(seed):
+        expected = torch_output(actor, inputs)
+        found = policy.infer(inputs)
+        if isinstance(found, PolicyFault):
+            differences.append(float("inf"))
+            changed += 1
+        else:
+            differences.append(_max_abs(expected, found))
+            changed += _decision(expected, inputs) != _decision(found, inputs)
+    return Parity(max(differences), len(differences), changed)
+
+
+def torch_output(actor: UniversalActor, inputs: PolicyInput) -> PolicyOutput:
+    """What `actor` answers to `inputs`, as the runtime would."""
+    with torch.no_grad():
+        tensors = actor(*(torch.from_numpy(getattr(inputs, spec.name)) for spec in INPUTS))
+    return PolicyOutput(*(tensor.numpy() for tensor in tensors))
+
+
+def parity_inputs(seed: int) -> Iterator[PolicyInput]:
+    """Inputs of every shape, half of them random numbers, half whole counts and thirds as on a street."""
+    generator = np.random.default_rng(seed)
+    for lanes, stages, neighbours, is_street in itertools.product(LANES, STAGES, NEIGHBOURS, (False, True)):
+        for _ in range(ROUNDS):
+            yield _input(generator, lanes, stages, neighbours, is_street=is_street)
+
+
+def _input(generator: np.random.Generator, lanes: int, stages: int, neighbours: int, *, is_street: bool) -> PolicyInput:
+    sizes = {"L": lanes, "S": stages, "K": neighbours}
+    arrays = {
+        spec.name: generator.random([size if isinstance(size, int) else sizes[size] for size in spec.shape])
+        for spec in INPUTS
+    }
+    arrays["hidden"] = 2.0 * arrays["hidden"] - 1.0
+    arrays["neighbour_valid"] = np.round(arrays["neighbour_valid"])
+    arrays["mask_noise"] = np.clip(arrays["mask_noise"], 1e-6, 1.0 - 1e-6)
+    if is_street:
+        scales = np.array([feature.scale for feature in LANE_FEATURES])
+        arrays["lanes"] = np.minimum(generator.integers(0, 41, (lanes, len(scales))) * scales, FEATURE_CAP)
+        arrays["stage_lanes"] = generator.integers(0, 4, (stages, lanes, 2)) / 3.0
+        arrays["stage_state"][:, 0] = np.arange(stages) == generator.integers(stages)
+    return PolicyInput(**{name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def _decision(output: PolicyOutput, inputs: PolicyInput) -> int:
+    current = int(np.argmax(inputs.stage_state[:, 0]))
+    return choose_stage(output.stage_logits, (True,) * len(output.stage_logits), current)
+
+
+def _max_abs(expected: PolicyOutput, found: PolicyOutput) -> float:
+    return max(float(np.abs(getattr(expected, spec.name) - getattr(found, spec.name)).max()) for spec in OUTPUTS)

@@ -1,0 +1,103 @@
+"""From a source to a signed bundle: actor, graph, parity, manifest, files."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from phasemesh.contract.bundle import BUNDLE_FORMAT, BundleManifest, Provenance
+from phasemesh.contract.errors import BundleError, InputError
+from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.tensors import INPUTS, OUTPUTS
+from phasemesh.controller.policy.bundle import LoadedBundle, load_bundle
+from phasemesh.controller.policy.selection import TIE_TOLERANCE
+from phasemesh.controller.policy.session import OnnxPolicy
+from phasemesh.export.bundle import bundle_files, write_bundle
+from phasemesh.export.onnx import export_onnx
+from phasemesh.export.parity import Parity, measure_parity
+from phasemesh.export.rule_weights import RULE_WEIGHTS, random_actor, rule_actor
+from phasemesh.export.sign import public_bytes
+from phasemesh.trainer.networks import UniversalActor
+
+PARITY_TOLERANCE = TIE_TOLERANCE
+"""Scores may differ by no more than what the choice of a stage calls equal."""
+RANDOM_TICK_S = 5.0
+POLICY_PATH = "policies/0.onnx"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What a bundle is made from; a deterministic one takes no noise for its mask."""
+
+    text: str
+    name: str
+    actor: UniversalActor
+    tick_s: float
+    is_deterministic: bool
+
+
+def load_source(text: str) -> Source:
+    """The source that `text` names: `rule:NAME` or `random:SEED`; raises InputError, listing the rules, otherwise."""
+    kind, _, rest = text.partition(":")
+    if kind == "rule" and rest in RULE_WEIGHTS:
+        rule = RULE_WEIGHTS[rest]
+        return Source(text, rest, rule_actor(rule), rule.tick_s, is_deterministic=True)
+    if kind == "random" and rest.isdecimal():
+        return Source(text, f"random-{rest}", random_actor(int(rest)), RANDOM_TICK_S, is_deterministic=False)
+    rules = ", ".join(f"rule:{name}" for name in RULE_WEIGHTS)
+    raise InputError(f"{text!r} is no source of a policy; known are {rules} and random:SEED (a whole number)")
+
+
+def export_bundle(
+    source: Source, folder: Path, key: Ed25519PrivateKey, *, created: str, name: str | None = None
+) -> LoadedBundle:
+    """Export `source` as a bundle in `folder`, signed with `key`, and load it back as a runtime would.
+
+    Args:
+        source: From `load_source`.
+        folder: The folder that becomes the bundle.
+        key: The private key that signs.
+        created: Date of provenance, as in 2026-11-21.
+        name: Name of the bundle; that of the source if None.
+
+    Raises:
+        BundleError: The graph does not answer as torch does, or the folder cannot be written.
+    """
+    graph = export_onnx(source.actor)
+    parity = measure_parity(source.actor, OnnxPolicy(graph))
+    if not parity.max_abs <= PARITY_TOLERANCE or parity.changed_decisions:
+        raise BundleError(
+            f"{source.text}: the exported graph differs from torch by up to {parity.max_abs:.1e} and changes"
+            f" {parity.changed_decisions} of {parity.inputs} decisions"
+        )
+    contents = {POLICY_PATH: graph}
+    manifest = _manifest(source, contents, parity, created, name or source.name)
+    write_bundle(folder, manifest, contents, key)
+    return load_bundle(folder, [public_bytes(key)])
+
+
+def _manifest(source: Source, contents: dict[str, bytes], parity: Parity, created: str, name: str) -> BundleManifest:
+    return BundleManifest(
+        format=BUNDLE_FORMAT,
+        name=name,
+        spec_hash=SPEC_HASH,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        policies=(POLICY_PATH,),
+        policy_budget=1,
+        assignment={},
+        tick_s=source.tick_s,
+        is_deterministic=source.is_deterministic,
+        parity_tolerance=PARITY_TOLERANCE,
+        files=bundle_files(contents),
+        provenance=Provenance(
+            source=source.text,
+            created=created,
+            tool_versions={tool: metadata.version(tool) for tool in ("phasemesh", "torch", "onnx", "onnxruntime")},
+            parity_max_abs=parity.max_abs,
+            parity_inputs=parity.inputs,
+            parity_changed_decisions=parity.changed_decisions,
+        ),
+    )

@@ -1,0 +1,285 @@
+"""One run of a city from start to `result.json`, whoever decides and wherever the agents live."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from phasemesh.contract.errors import InputError
+from phasemesh.contract.site import PlanKind
+from phasemesh.contract.timing import StageTiming, stage_timings
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.cabinet.cabinet import Cabinet
+from phasemesh.controller.cabinet.service import CabinetBoard
+from phasemesh.controller.plans.table import PLANS
+from phasemesh.controller.site_folder import read_intersection
+from phasemesh.sim_harness.agent_processes import AgentProcesses
+from phasemesh.sim_harness.bridge import Bridge
+from phasemesh.sim_harness.collect import TickTotals
+from phasemesh.sim_harness.controllers import ControllerKind
+from phasemesh.sim_harness.inprocess import InProcessAgents
+from phasemesh.sim_harness.metrics import TripMetrics, read_metrics
+from phasemesh.sim_harness.options import AgentsMode, RunOptions, check_options
+from phasemesh.sim_harness.orchestra import SHOW_EVERY_S, Orchestra, make_server
+from phasemesh.sim_harness.progress import Listener, Progress, Silence
+from phasemesh.sim_harness.provision import LOOPBACK, SiteOptions, find_profile, free_ports, provision
+from phasemesh.sim_harness.result import IntersectionResult, RunResult, quantiles
+from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
+from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
+from phasemesh.sim_harness.sumo.programs import write_programs
+
+RESULT_NAME = "result.json"
+EDGES_NAME = "edges.xml"
+
+
+class Played(msgspec.Struct):
+    """What the run itself left behind, before trips are counted."""
+
+    totals: TickTotals
+    counters: Counters
+    wall_s: float
+    cpu_s: float
+    is_complete: bool
+    pss_mb: float = 0.0
+    lost: tuple[str, ...] = ()
+
+
+class City:
+    """A run in preparation: the network is read and the folder made; `run` does the rest."""
+
+    def __init__(self, options: RunOptions, listener: Listener | None = None) -> None:
+        """Read the network; raises InputError before anything is written."""
+        check_options(options)
+        self.options = options
+        self._listener = listener or Silence()
+        self.network = read_network(options.scenario.net_file, options.signals)
+        profile = find_profile(options.profile)
+        self.timings: dict[IntersectionId, tuple[StageTiming, ...]] = {
+            each.id: stage_timings(each, profile) for each in self.network.intersections
+        }
+        self._is_interrupted = False
+
+    def run(self) -> RunResult:
+        """Run, count the trips, and write `result.json` into the report folder."""
+        _make_folder(self.options.report)
+        simulation = start(self._sumo_options())
+        with simulation:
+            played, bridge = self._play(simulation)
+        metrics = read_metrics(self.options.report / TRIPS_NAME)
+        result = self._result(played, bridge, metrics)
+        (self.options.report / RESULT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        return result
+
+    def _sumo_options(self) -> SumoOptions:
+        options, scenario = self.options, self.options.scenario
+        additional = [*scenario.additional_files, _edge_output(options.report)]
+        if options.controller.program is not None:
+            additional.append(options.report / "programs.add.xml")
+            write_programs(self.network, options.controller.program, additional[-1])
+        return SumoOptions(
+            output=options.report,
+            net=scenario.net_file,
+            config=scenario.config,
+            additional=tuple(additional),
+            begin_s=scenario.begin_s,
+            seed=options.seed,
+            ignore_junction_blocker_s=options.ignore_junction_blocker_s,
+            recorded_signals=tuple(site.tls_id for site in self.network.controlled),
+            extra=options.sumo_args,
+            is_gui=options.is_gui,
+        )
+
+    def _play(self, simulation: Simulation) -> tuple[Played, Bridge]:
+        is_ours = self.options.controller.kind is not ControllerKind.SUMO
+        cabinets = self._cabinets(simulation.time_s) if is_ours else {}
+        bridge = Bridge(
+            simulation,
+            self.network,
+            cabinets,
+            steps_per_tick=self.options.steps_per_tick,
+            begin_s=self.options.scenario.begin_s,
+        )
+        if is_ours and self.options.agents is AgentsMode.PROCESSES:
+            return self._play_processes(bridge), bridge
+        return self._play_here(bridge, cabinets), bridge
+
+    def _cabinets(self, now_s: float) -> dict[IntersectionId, Cabinet]:
+        return {
+            each.id: Cabinet(
+                each,
+                self.timings[each.id],
+                PLANS[PlanKind.ACTUATED](each, self.timings[each.id]),
+                tick_s=self.options.effective_tick_s,
+                now_s=now_s,
+                step=-1,
+            )
+            for each in self.network.intersections
+        }
+
+    def _play_here(self, bridge: Bridge, cabinets: dict[IntersectionId, Cabinet]) -> Played:
+        """Agents in this process, or none at all when SUMO's own programs are watched."""
+        controller = self.options.controller
+        make = controller.make_policy
+        policies = {name: make(name, self.options.effective_tick_s) for name in cabinets} if make else {}
+        agents = InProcessAgents(cabinets, self.timings, policies, self.options)
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        started_s, cpu_s, shown_s = time.monotonic(), time.process_time(), 0.0
+        try:
+            bridge.begin()
+            while bridge.elapsed_s < self.options.length_s and not self._is_interrupted:
+                if bridge.is_tick:
+                    agents.tick()
+                bridge.step()
+                if time.monotonic() - shown_s > SHOW_EVERY_S:
+                    shown_s = time.monotonic()
+                    self._show(bridge, agents.totals, shown_s - started_s)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            agents.close()
+        return Played(
+            totals=agents.totals,
+            counters=bridge.simulation.counters(),
+            wall_s=time.monotonic() - started_s,
+            cpu_s=time.process_time() - cpu_s,
+            is_complete=not self._is_interrupted,
+        )
+
+    def _play_processes(self, bridge: Bridge) -> Played:
+        with tempfile.TemporaryDirectory(prefix="phasemesh-site-") as folder:
+            (port,) = free_ports(1)
+            site_folder = Path(folder)
+            operators = self._provision(site_folder, port)
+            agents = AgentProcesses(
+                site_folder, self.options.report, tuple(bridge.cabinets), keeps_records=self.options.keeps_records
+            )
+            orchestra = Orchestra(bridge, agents, self.options, self._listener, operators)
+            board = CabinetBoard(bridge.cabinets)
+            asyncio.run(orchestra.run(make_server(board, port), board))
+        totals = TickTotals()
+        for path in agents.record_files():
+            totals.note_file(path)
+        return Played(
+            totals=totals,
+            counters=bridge.simulation.counters(),
+            wall_s=orchestra.wall_s,
+            cpu_s=orchestra.cpu_s,
+            is_complete=not orchestra.is_interrupted,
+            pss_mb=orchestra.pss_mb,
+            lost=tuple(sorted(orchestra.lost)),
+        )
+
+    def _provision(self, folder: Path, port: int) -> dict[str, str]:
+        options = self.options
+        site = provision(
+            folder,
+            self.network,
+            SiteOptions(
+                name=options.scenario.name,
+                profile=options.profile,
+                pace=options.pace,
+                tick_s=options.effective_tick_s,
+                bundle=str(options.controller.bundle),
+                cabinet=f"http://{LOOPBACK}:{port}",
+                speed=options.speed,
+                comm_deadline_ms=options.comm_deadline_ms,
+                seed=options.seed,
+            ),
+        )
+        return {name: read_intersection(folder, site, name).operator for name in site.directory}
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_interrupted = True
+
+    def _show(self, bridge: Bridge, totals: TickTotals, wall_s: float) -> None:
+        self._listener.show(
+            Progress(
+                elapsed_s=bridge.elapsed_s,
+                length_s=self.options.length_s,
+                delay_s=bridge.series[-1].delay_s if bridge.series else 0.0,
+                ticks_per_s=bridge.step_count / bridge.steps_per_tick / max(0.1, wall_s),
+                deadline_misses=totals.deadline_misses,
+                alive=len(bridge.cabinets),
+            )
+        )
+
+    def _result(self, played: Played, bridge: Bridge, metrics: TripMetrics) -> RunResult:
+        options, totals = self.options, played.totals
+        is_ours = bool(bridge.cabinets)
+        return RunResult(
+            scenario=options.scenario.name,
+            controller=options.controller.name,
+            seed=options.seed,
+            profile=options.profile if is_ours else "",
+            agents_mode=options.agents.value if is_ours else "none",
+            pace=options.pace.value,
+            tick_s=options.effective_tick_s if is_ours else 0.0,
+            seconds=bridge.elapsed_s,
+            is_complete=played.is_complete,
+            delay_s=round(metrics.delay_s, 4),
+            duration_s=round(metrics.duration_s, 4),
+            waiting_s=round(metrics.waiting_s, 4),
+            loaded=metrics.loaded,
+            completed=metrics.completed,
+            unfinished=metrics.unfinished,
+            undeparted=metrics.undeparted,
+            collisions=played.counters.collisions,
+            emergency_stops=played.counters.emergency_stops,
+            teleports=played.counters.teleports,
+            ticks=totals.ticks,
+            deadline_misses=totals.deadline_misses,
+            fallback_ticks=self._fallback_ticks(bridge, totals),
+            guard_rejections=dict(sorted(totals.guard_rejections.items())),
+            tick_ms=quantiles(totals.tick_ms),
+            tick_cpu_ms=quantiles(totals.tick_cpu_ms),
+            wall_s=round(played.wall_s, 2),
+            cpu_s=round(played.cpu_s, 2),
+            agents=len(bridge.cabinets),
+            pss_mb_per_agent=round(played.pss_mb, 2),
+            lost_agents=played.lost,
+            program_changes=tuple(str(change) for change in self.network.changes) if is_ours else (),
+            watched_signals=self.network.watched,
+            series=tuple(bridge.series),
+            intersections=_intersection_results(bridge, totals),
+            versions=_versions(),
+        )
+
+    def _fallback_ticks(self, bridge: Bridge, totals: TickTotals) -> int:
+        """Control intervals decided by a local plan: an agent's, or a cabinet's without an agent."""
+        own_plan_s = sum(cabinet.own_plan_s for cabinet in bridge.cabinets.values())
+        return totals.plan_ticks + round(own_plan_s / self.options.effective_tick_s)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--report {folder}: cannot be made: {error.strerror}; choose another folder") from error
+
+
+def _edge_output(report: Path) -> Path:
+    path = report / "edges.add.xml"
+    path.write_text(f'<additional><edgeData id="delay" file="{EDGES_NAME}" excludeEmpty="true"/></additional>\n')
+    return path
+
+
+def _intersection_results(bridge: Bridge, totals: TickTotals) -> dict[str, IntersectionResult]:
+    return {
+        name: IntersectionResult(
+            mean_queue_veh=round(tally.queue_veh / max(1, tally.looks), 3),
+            mean_wait_s=round(tally.wait_s / max(1, tally.looks), 3),
+            own_plan_s=bridge.cabinets[name].own_plan_s if name in bridge.cabinets else 0.0,
+            final_rung=totals.rungs.get(name, ""),
+        )
+        for name, tally in bridge.tallies.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("phasemesh", "eclipse-sumo", "onnxruntime", "numpy", "pyzmq")}

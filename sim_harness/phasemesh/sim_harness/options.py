@@ -1,0 +1,82 @@
+"""What one run of a city is asked to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from phasemesh.contract.errors import InputError
+from phasemesh.contract.site import Pace
+from phasemesh.sim_harness.controllers import Controller, ControllerKind
+from phasemesh.sim_harness.provision import find_profile
+from phasemesh.sim_harness.scenarios.scenario import Scenario
+
+
+class AgentsMode(StrEnum):
+    """Where the agents live: each in a process of its own, or all in the harness."""
+
+    PROCESSES = "processes"
+    INPROCESS = "inprocess"
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `seconds` is None for the whole window of the scenario, `tick_s` None for the controller's default.
+
+    `comm_deadline_ms` is wall time in both paces. `kills` tells the harness to kill -9 the agent of an intersection at
+    a simulated second and, unless the second number is None, to start it again at another: a rehearsal of the
+    commonest fault.
+    """
+
+    scenario: Scenario
+    controller: Controller
+    report: Path
+    profile: str = "benchmark"
+    agents: AgentsMode = AgentsMode.PROCESSES
+    pace: Pace = Pace.LOCKSTEP
+    tick_s: float | None = None
+    seconds: float | None = None
+    seed: int = 1
+    speed: float = 1.0
+    comm_deadline_ms: float = 200.0
+    signals: tuple[str, ...] | None = None
+    ignore_junction_blocker_s: float = 20.0
+    sumo_args: tuple[str, ...] = ()
+    is_gui: bool = False
+    keeps_records: bool = True
+    kills: tuple[tuple[str, float, float | None], ...] = ()
+
+    @property
+    def effective_tick_s(self) -> float:
+        """The control interval in seconds: asked for, else prescribed by the profile, else the controller's own."""
+        return self.tick_s or find_profile(self.profile).tick_s or self.controller.tick_s
+
+    @property
+    def length_s(self) -> float:
+        """Simulated seconds to run."""
+        window_s = self.scenario.end_s - self.scenario.begin_s
+        return window_s if self.seconds is None else min(self.seconds, window_s)
+
+    @property
+    def steps_per_tick(self) -> int:
+        """Simulation steps of one second in a control interval."""
+        return round(self.effective_tick_s)
+
+
+def check_options(options: RunOptions) -> None:
+    """Refuse what cannot be run; raises InputError with one line."""
+    find_profile(options.profile)
+    tick_s = options.effective_tick_s
+    if not 1.0 <= tick_s <= 60.0 or tick_s != round(tick_s):
+        raise InputError(f"--tick-s {tick_s}: must be a whole number of seconds from 1 to 60")
+    if options.length_s < tick_s:
+        raise InputError(f"--seconds {options.seconds}: must be at least one tick of {tick_s} s")
+    if not 0.1 <= options.speed <= 100.0:
+        raise InputError(f"--speed {options.speed}: must be from 0.1 to 100")
+    if not 1.0 <= options.comm_deadline_ms <= 1000.0 * tick_s:
+        raise InputError(f"--comm-deadline-ms {options.comm_deadline_ms}: must be from 1 ms to one tick")
+    if options.agents is AgentsMode.INPROCESS and options.pace is Pace.REALTIME:
+        raise InputError("--pace realtime: agents in one process can only run in lockstep; use --agents processes")
+    if options.agents is AgentsMode.PROCESSES and options.controller.kind is ControllerKind.RULE:
+        raise InputError(f"{options.controller.name} is a rule: rules run with --agents inprocess; give a --bundle")

@@ -1,0 +1,222 @@
+"""A city whose agents are real processes: the cabinets' service and the simulation share one event loop.
+
+SUMO, cabinets and HTTP handlers never run at the same moment, so nothing here needs a lock, and a step of the
+simulation cannot fall between a command and its effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import uvicorn
+
+from phasemesh.contract.command import Command
+from phasemesh.contract.site import Pace
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.cabinet.service import CabinetBoard, cabinet_app
+from phasemesh.sim_harness.agent_processes import AgentProcesses
+from phasemesh.sim_harness.barrier import Barrier
+from phasemesh.sim_harness.bridge import Bridge
+from phasemesh.sim_harness.options import RunOptions
+from phasemesh.sim_harness.progress import Listener, Progress
+
+START_WAIT_S = 120.0
+"""Longest wall time for all agents to come up."""
+SHOW_EVERY_S = 0.5
+"""Wall time between two sights of the progress."""
+MISSES_METRIC = "tsc_decision_deadline_missed_total"
+
+
+class Rehearsal:
+    """The kills and restarts that a run was asked for, in the order of their time."""
+
+    def __init__(self, options: RunOptions) -> None:
+        """Read them from `options`."""
+        deaths = [(at_s, "kill", IntersectionId(name)) for name, at_s, _ in options.kills]
+        births = [(back_s, "start", IntersectionId(name)) for name, _, back_s in options.kills if back_s is not None]
+        self._events = sorted(deaths + births)
+
+    def due(self, elapsed_s: float) -> Iterator[tuple[str, IntersectionId]]:
+        """What has to happen now; each event is told once."""
+        while self._events and self._events[0][0] <= elapsed_s:
+            _, what, name = self._events.pop(0)
+            yield what, name
+
+
+class Orchestra:
+    """Runs the city of `bridge` with the agents of `agents` until its end or until interrupted."""
+
+    def __init__(
+        self, bridge: Bridge, agents: AgentProcesses, options: RunOptions, listener: Listener, operators: dict[str, str]
+    ) -> None:
+        """Prepare; `operators` are the addresses of the agents' own endpoints, by id."""
+        self._bridge = bridge
+        self._agents = agents
+        self._options = options
+        self._listener = listener
+        self._operators = operators
+        self._leased: set[IntersectionId] = set()
+        self._barrier = Barrier()
+        self._rehearsal = Rehearsal(options)
+        self._started_s = 0.0
+        self._shown_s = 0.0
+        self._misses: dict[str, int] = {}
+        self.is_interrupted = False
+        self.lost: dict[IntersectionId, str] = {}
+        self.cpu_s = 0.0
+        self.wall_s = 0.0
+        self.pss_mb = 0.0
+
+    async def run(self, listening: uvicorn.Server, board: CabinetBoard) -> None:
+        """Serve `board` through `listening`, start the agents, and let simulated time pass."""
+        board.on_command, board.on_lease = self._note_command, self._note_lease
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+        serving = asyncio.create_task(listening.serve())
+        try:
+            await self._start_agents()
+            watching = asyncio.create_task(self._watch_misses())
+            await self._play(board)
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+        finally:
+            self.pss_mb = self._agents.mean_pss_mb()
+            self._agents.stop()
+            listening.should_exit = True
+            await serving
+
+    async def _start_agents(self) -> None:
+        for name in self._agents.names:
+            self._start(name)
+        deadline_s = time.monotonic() + START_WAIT_S
+        while self._leased | self.lost.keys() < set(self._agents.names) and time.monotonic() < deadline_s:
+            if self.is_interrupted:
+                return
+            await asyncio.sleep(0.02)
+        for name in set(self._agents.names) - self._leased - self.lost.keys():
+            self._lose(name, f"did not come up within {START_WAIT_S:.0f} s")
+
+    def _start(self, name: IntersectionId) -> None:
+        process = self._agents.start(name)
+        loop = asyncio.get_running_loop()
+
+        def note_death() -> None:
+            loop.remove_reader(process.sentinel)
+            process.join()
+            self._lose(name, f"ended with exit code {process.exitcode}")
+
+        loop.add_reader(process.sentinel, note_death)
+
+    def _lose(self, name: IntersectionId, why: str) -> None:
+        self.lost[name] = why
+        self._barrier.leave(name)
+        self._listener.note(f"agent {name} {why}; its cabinet falls back to its own plan ({self._agents.log_of(name)})")
+
+    def _note_lease(self, name: IntersectionId, _boot_id: int) -> None:
+        self._leased.add(name)
+        self.lost.pop(name, None)
+        self._barrier.join(name)
+
+    def _note_command(self, command: Command) -> None:
+        self._barrier.answer(command.intersection_id, command.step)
+
+    def _interrupt(self) -> None:
+        self.is_interrupted = True
+        self._barrier.interrupt()
+
+    async def _play(self, board: CabinetBoard) -> None:
+        self._started_s = time.monotonic()
+        before_cpu_s = time.process_time() + self._agents.cpu_s()
+        self._bridge.begin()
+        await self._meet(board)
+        while self._bridge.elapsed_s < self._options.length_s and not self.is_interrupted:
+            self._rehearse()
+            self._bridge.step()
+            await self._meet(board)
+            self._show()
+        self.cpu_s = time.process_time() + self._agents.cpu_s() - before_cpu_s
+        self.wall_s = time.monotonic() - self._started_s
+
+    async def _meet(self, board: CabinetBoard) -> None:
+        """Let the agents see the new step: wait for their answers in lockstep, for the wall clock in real time."""
+        if self._options.pace is Pace.REALTIME:
+            board.publish()
+            due_s = self._started_s + self._bridge.elapsed_s / self._options.speed
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        elif self._bridge.is_tick and self._bridge.elapsed_s < self._options.length_s:
+            self._barrier.begin(self._bridge.step_count)
+            board.publish()
+            for name in await self._barrier.wait():
+                self._listener.note(f"agent {name} is silent; going on without it until it answers again")
+        else:
+            board.publish()
+            await asyncio.sleep(0.0)
+
+    def _rehearse(self) -> None:
+        for what, name in self._rehearsal.due(self._bridge.elapsed_s):
+            if what == "kill":
+                self._agents.kill(name)
+            else:
+                self._start(name)
+
+    def _show(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._shown_s < SHOW_EVERY_S:
+            return
+        self._shown_s = now_s
+        series = self._bridge.series
+        self._listener.show(
+            Progress(
+                elapsed_s=self._bridge.elapsed_s,
+                length_s=self._options.length_s,
+                delay_s=series[-1].delay_s if series else 0.0,
+                ticks_per_s=self._bridge.step_count / self._bridge.steps_per_tick / max(0.1, now_s - self._started_s),
+                deadline_misses=sum(self._misses.values()),
+                alive=len(self._barrier.present),
+            )
+        )
+
+    async def _watch_misses(self) -> None:
+        """Ask one agent after another for its missed deadlines, slowly enough to cost nothing."""
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+            while True:
+                for name, address in self._operators.items():
+                    await asyncio.sleep(SHOW_EVERY_S)
+                    with contextlib.suppress(httpx.HTTPError):
+                        answer = await client.get(f"http://{address}/metrics")
+                        self._misses[name] = _metric(answer.text, MISSES_METRIC)
+
+
+def _metric(text: str, name: str) -> int:
+    values = (line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(name))
+    return int(float(next(values, "0")))
+
+
+class QuietServer(uvicorn.Server):
+    """A server that leaves signals to the harness."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def make_server(board: CabinetBoard, port: int) -> QuietServer:
+    """A server of the cabinets of `board` on this machine's loopback address."""
+    return QuietServer(
+        uvicorn.Config(
+            cabinet_app(board),
+            host="127.0.0.1",
+            port=port,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )

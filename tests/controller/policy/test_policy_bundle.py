@@ -1,0 +1,264 @@
+"""Bundles: everything that is verified before a policy may score the stages of a street."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from policy_factories import (
+    GRAPH,
+    TEST_PUBLIC,
+    copy_bundle,
+    make_input,
+    read_manifest,
+    replace_graph,
+    shipped_graph,
+    sign,
+)
+
+from phasemesh.contract.bundle import MANIFEST_NAME, SIGNATURE_NAME, BundleFile
+from phasemesh.contract.errors import BundleError
+from phasemesh.controller.policy.bundle import faults_of_bundle, find_bundle, installed_bundles, load_bundle
+
+TRUSTED = (bytes(32), TEST_PUBLIC)
+FLIPS = 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sound bundle, signed by the test key."""
+    copy_bundle(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def assert_refused(folder: Path, *faults: str) -> None:
+    """Both ways of looking at the bundle name `faults`, the loading one the first of them."""
+    found = faults_of_bundle(folder, TRUSTED)
+    for fault in faults:
+        assert any(fault in line for line in found), found
+    with pytest.raises(BundleError) as caught:
+        load_bundle(folder, TRUSTED)
+    assert found[0] in str(caught.value)
+
+
+def test_a_sound_bundle_has_no_faults_and_loads(folder: Path) -> None:
+    """Manifest, folder and a digest that names every byte come back."""
+    bundle = load_bundle(folder, TRUSTED)
+
+    assert faults_of_bundle(folder, TRUSTED) == []
+    assert bundle.manifest == read_manifest(folder)
+    assert bundle.folder == folder
+    assert bundle.digest == hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
+
+
+def test_a_bundle_without_a_signature_is_refused(folder: Path) -> None:
+    """A missing signature is a fault of its own."""
+    (folder / SIGNATURE_NAME).unlink()
+
+    assert_refused(folder, "manifest.sig: the bundle is not signed")
+
+
+@pytest.mark.parametrize("keys", [(), (bytes(32),), (bytes(range(32)),)])
+def test_a_signature_by_an_unknown_key_is_refused(folder: Path, keys: tuple[bytes, ...]) -> None:
+    """Only the keys that the caller trusts count."""
+    with pytest.raises(BundleError, match=r"not the signature of manifest\.json by a trusted key"):
+        load_bundle(folder, keys)
+
+
+@pytest.mark.parametrize("signature", [b"", b"short", bytes(64), bytes(65)])
+def test_a_signature_that_is_none_is_refused(folder: Path, signature: bytes) -> None:
+    """Rubbish in place of a signature is no crash."""
+    (folder / SIGNATURE_NAME).write_bytes(signature)
+
+    assert_refused(folder, "manifest.sig: is not the signature")
+
+
+@pytest.mark.parametrize("name", [MANIFEST_NAME, SIGNATURE_NAME, GRAPH])
+def test_one_flipped_bit_anywhere_is_refused(folder: Path, name: str) -> None:
+    """No bit of manifest, signature or graph may change."""
+    content = (folder / name).read_bytes()
+    for bit in np.random.default_rng(7).choice(8 * len(content), FLIPS, replace=False).tolist():
+        altered = bytearray(content)
+        altered[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(bytes(altered))
+
+        assert faults_of_bundle(folder, TRUSTED), f"bit {bit}"
+        with pytest.raises(BundleError):
+            load_bundle(folder, TRUSTED)
+
+
+def test_a_bundle_of_another_spec_is_refused(folder: Path) -> None:
+    """The message says what to do."""
+    sign(folder, msgspec.structs.replace(read_manifest(folder), spec_hash="0123456789abcdef"))
+
+    assert_refused(folder, "spec_hash: made for observation spec 0123456789abcdef")
+
+
+def test_a_bundle_over_its_budget_is_refused(folder: Path) -> None:
+    """A (k+1)-th policy is one too many."""
+    sign(folder, msgspec.structs.replace(read_manifest(folder), policies=(GRAPH, GRAPH)))
+
+    assert_refused(folder, "policies: 2 are over the budget of 1")
+
+
+def test_a_missing_file_is_refused(folder: Path) -> None:
+    """The fault names the file."""
+    (folder / GRAPH).unlink()
+
+    assert_refused(folder, f"{GRAPH}: is missing")
+
+
+def test_a_file_of_another_size_is_refused(folder: Path) -> None:
+    """Truncation is told apart from alteration."""
+    (folder / GRAPH).write_bytes(shipped_graph()[:-1])
+
+    assert_refused(folder, f"{GRAPH}: has {len(shipped_graph()) - 1} bytes")
+
+
+@pytest.mark.parametrize("path", ["../secret.onnx", "/etc/hostname", "policies/../../secret.onnx"])
+def test_a_path_that_leaves_the_bundle_is_refused(folder: Path, path: str) -> None:
+    """Even a signed manifest reads nothing outside its folder."""
+    content = b"secret"
+    (folder.parent / "secret.onnx").write_bytes(content)
+    entry = BundleFile(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+    manifest = read_manifest(folder)
+    sign(folder, msgspec.structs.replace(manifest, files=(*manifest.files, entry)))
+
+    assert_refused(folder, f"files: {path!r} leaves the bundle", f"{path}: leaves the bundle")
+
+
+def test_a_link_that_leaves_the_bundle_is_refused(folder: Path) -> None:
+    """A symbolic link to an identical graph elsewhere does not count as part of the bundle."""
+    outside = folder.parent / "outside.onnx"
+    (folder / GRAPH).rename(outside)
+    (folder / GRAPH).symlink_to(outside)
+
+    assert_refused(folder, f"{GRAPH}: leaves the bundle")
+
+
+@pytest.mark.parametrize("path", ["policies/\0.onnx", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_refused(folder: Path, path: str) -> None:
+    """What the operating system cannot even look up is a fault, not a crash."""
+    manifest = read_manifest(folder)
+    sign(folder, msgspec.structs.replace(manifest, files=(*manifest.files, BundleFile(path, "", 0))))
+
+    assert_refused(folder, "cannot be read")
+
+
+def test_a_graph_that_the_manifest_does_not_list_is_refused(folder: Path) -> None:
+    """Nothing unsigned may lie beside what is signed."""
+    (folder / "policies" / "1.onnx").write_bytes(shipped_graph())
+
+    assert_refused(folder, "policies/1.onnx: is not listed")
+
+
+@pytest.mark.parametrize("manifest", [b"", b"{", b"[]", b'{"format": 1}', b"\xff\xfe", b'{"format": "1"}'])
+def test_a_manifest_that_is_none_is_refused(folder: Path, manifest: bytes) -> None:
+    """Garbage in place of a manifest is named with its file."""
+    (folder / MANIFEST_NAME).write_bytes(manifest)
+
+    assert_refused(folder, "manifest.sig: is not", "manifest.json: ")
+
+
+def test_an_unknown_field_of_the_manifest_is_refused(folder: Path) -> None:
+    """A manifest of a later phasemesh is not half understood."""
+    document = msgspec.json.decode((folder / MANIFEST_NAME).read_bytes())
+    (folder / MANIFEST_NAME).write_bytes(msgspec.json.encode({**document, "surprise": 1}))
+
+    assert_refused(folder, "surprise")
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    """There is nothing else to say about such a folder."""
+    assert_refused(tmp_path, "manifest.json: cannot be read")
+    assert len(faults_of_bundle(tmp_path, TRUSTED)) == 1
+
+
+def test_all_faults_are_named_at_once(folder: Path) -> None:
+    """One look shows everything that has to be mended, and loading says how much there is."""
+    sign(folder, msgspec.structs.replace(read_manifest(folder), spec_hash="0" * 16, tick_s=0.0))
+    (folder / SIGNATURE_NAME).unlink()
+    (folder / GRAPH).unlink()
+
+    faults = faults_of_bundle(folder, TRUSTED)
+
+    assert [fault.split(":")[0] for fault in faults] == [SIGNATURE_NAME, MANIFEST_NAME, MANIFEST_NAME, GRAPH]
+    with pytest.raises(BundleError, match=r"and 3 more"):
+        load_bundle(folder, TRUSTED)
+
+
+def test_a_signed_but_truncated_graph_is_found_before_it_decides(folder: Path) -> None:
+    """The check opens every policy; so does an agent at its start."""
+    replace_graph(folder, shipped_graph()[:1000])
+
+    faults = faults_of_bundle(folder, TRUSTED)
+
+    assert len(faults) == 1
+    assert "onnxruntime cannot load it" in faults[0]
+    with pytest.raises(BundleError, match=rf"{GRAPH}: .*onnxruntime cannot load it"):
+        load_bundle(folder, TRUSTED).policy_for("crossing")
+
+
+def test_a_graph_altered_after_loading_is_refused(folder: Path) -> None:
+    """What was verified is what runs."""
+    bundle = load_bundle(folder, TRUSTED)
+    (folder / GRAPH).write_bytes(shipped_graph().replace(b"Softmax", b"Softmix"))
+
+    with pytest.raises(BundleError, match="altered since"):
+        bundle.policy_for("crossing")
+
+
+def test_a_graph_removed_after_loading_is_refused(folder: Path) -> None:
+    """A file that vanished is one clear line too."""
+    bundle = load_bundle(folder, TRUSTED)
+    (folder / GRAPH).unlink()
+
+    with pytest.raises(BundleError, match="cannot be read"):
+        bundle.policy_for("crossing")
+
+
+def test_an_intersection_gets_the_policy_that_it_is_assigned(folder: Path) -> None:
+    """The assignment chooses; whoever it does not name gets policy 0."""
+    other = (find_bundle("approach-lost-time") / GRAPH).read_bytes()
+    (folder / "policies" / "1.onnx").write_bytes(other)
+    manifest = read_manifest(folder)
+    entry = BundleFile("policies/1.onnx", hashlib.sha256(other).hexdigest(), len(other))
+    sign(
+        folder,
+        msgspec.structs.replace(
+            manifest,
+            policies=(GRAPH, "policies/1.onnx"),
+            policy_budget=2,
+            assignment={"north": 1},
+            files=(*manifest.files, entry),
+        ),
+    )
+    bundle = load_bundle(folder, TRUSTED)
+
+    logits = {name: bundle.policy_for(name).infer(make_input()).stage_logits for name in ("north", "south")}
+
+    assert not np.allclose(logits["north"], logits["south"])
+    np.testing.assert_array_equal(logits["south"], bundle.policy(0).infer(make_input()).stage_logits)
+    np.testing.assert_array_equal(logits["north"], bundle.policy(1).infer(make_input()).stage_logits)
+
+
+def test_shipped_bundles_are_found_by_name() -> None:
+    """The zoo is offered through the entry points of the distribution."""
+    assert {"max-pressure", "approach-lost-time"} <= set(installed_bundles())
+    assert find_bundle("max-pressure") == installed_bundles()["max-pressure"]
+
+
+def test_a_bundle_is_found_by_its_path(folder: Path) -> None:
+    """As a path or as text."""
+    assert find_bundle(folder) == folder
+    assert find_bundle(str(folder)) == folder
+
+
+@pytest.mark.parametrize("name", ["max-presure", "", "/nowhere"])
+def test_an_unknown_bundle_is_refused_with_the_known_names(name: str) -> None:
+    """A slip of the pen is easy to mend."""
+    with pytest.raises(BundleError, match=r"known are .*max-pressure"):
+        find_bundle(name)

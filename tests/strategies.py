@@ -1,0 +1,142 @@
+"""Hypothesis strategies for valid pieces of the contract, of more shapes than the plain crossing of `factories`."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from factories import make_reading
+from phasemesh.contract.detection import LaneReading
+from phasemesh.contract.intersection import Intersection, Lane, Movement, Stage, Turn, conflicting_pairs
+from phasemesh.contract.timing import StageTiming
+from phasemesh.contract.units import IntersectionId, LaneId
+
+STEPS_S = (0.5, 1.0, 2.0)
+"""Cabinet steps that the sequencer must serve, in seconds."""
+
+brisk = settings(max_examples=40, deadline=None)
+"""For laws over whole runs, whose examples are dear; the machine's load must not decide on the outcome."""
+
+_RELATIONS = ("free", "conflict", "first yields", "second yields")
+
+
+@st.composite
+def intersections(draw: st.DrawFn, max_movements: int = 5, max_stages: int = 4) -> Intersection:
+    """Valid intersections of any layout: random conflicts and priorities, and stages without a conflict."""
+    size = draw(st.integers(1, max_movements))
+    lanes = draw(st.lists(_capacities(), min_size=1, max_size=4))
+    names = [LaneId(f"lane_{index}") for index in range(len(lanes))]
+    conflicts, yields_to = draw(_matrices(size))
+    bare = Intersection(
+        id=IntersectionId("drawn"),
+        lanes=tuple(_lane(name, capacity) for name, capacity in zip(names, lanes, strict=True)),
+        movements=tuple(draw(_movement(names)) for _ in range(size)),
+        stages=(),
+        conflicts=conflicts,
+        yields_to=yields_to,
+    )
+    stages = [draw(_stage(bare, f"stage {index}")) for index in range(draw(st.integers(1, max_stages)))]
+    return _with_stages(bare, stages)
+
+
+def _lane(name: LaneId, capacity: tuple[float, float, float]) -> Lane:
+    return Lane(id=name, approach="north", length_m=150.0, speed_limit_mps=13.9, zone_capacity_veh=capacity)
+
+
+def _capacities() -> st.SearchStrategy[tuple[float, float, float]]:
+    counts = st.floats(0.5, 200.0)
+    return st.tuples(counts, counts, counts)
+
+
+@st.composite
+def _movement(draw: st.DrawFn, names: list[LaneId]) -> Movement:
+    lanes = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
+    return Movement(approach="north", turn=draw(st.sampled_from(Turn)), lanes=tuple(lanes), exits=())
+
+
+@st.composite
+def _matrices(draw: st.DrawFn, size: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    conflicts = [["0"] * size for _ in range(size)]
+    yields_to = [["0"] * size for _ in range(size)]
+    for first in range(size):
+        for second in range(first + 1, size):
+            relation = draw(st.sampled_from(_RELATIONS))
+            if relation != "free":
+                conflicts[first][second] = conflicts[second][first] = "1"
+            if relation == "first yields":
+                yields_to[first][second] = "1"
+            if relation == "second yields":
+                yields_to[second][first] = "1"
+    return tuple("".join(row) for row in conflicts), tuple("".join(row) for row in yields_to)
+
+
+@st.composite
+def _stage(draw: st.DrawFn, bare: Intersection, name: str) -> Stage:
+    letters = ["r"] * len(bare.movements)
+    for index in draw(st.permutations(range(len(letters)))):
+        wish = draw(st.sampled_from(("G", "g", "r")))
+        if wish != "r" and _fits(bare, letters, index, wish):
+            letters[index] = wish
+    if set(letters) == {"r"}:
+        letters[0] = "G"
+    return Stage(
+        name=name,
+        protected=tuple(index for index, letter in enumerate(letters) if letter == "G"),
+        permissive=tuple(index for index, letter in enumerate(letters) if letter == "g"),
+    )
+
+
+def _fits(bare: Intersection, letters: list[str], index: int, wish: str) -> bool:
+    trial = [*letters[:index], wish, *letters[index + 1 :]]
+    return not conflicting_pairs(bare, "".join(trial))
+
+
+def _with_stages(bare: Intersection, stages: list[Stage]) -> Intersection:
+    served = frozenset[int]().union(*(stage.served for stage in stages))
+    missing = [index for index in range(len(bare.movements)) if index not in served]
+    extra = [Stage(name=f"only {index}", protected=(index,)) for index in missing]
+    return Intersection(
+        id=bare.id,
+        lanes=bare.lanes,
+        movements=bare.movements,
+        stages=(*stages, *extra),
+        conflicts=bare.conflicts,
+        yields_to=bare.yields_to,
+    )
+
+
+def timings() -> st.SearchStrategy[StageTiming]:
+    """Times of a stage that simulation allows, in tenths of a second."""
+    return st.builds(
+        StageTiming,
+        min_green_s=_tenths(1, 10),
+        max_green_s=_tenths(30, 60),
+        absolute_max_green_s=_tenths(60, 120),
+        yellow_s=_tenths(2, 6),
+        red_clearance_s=_tenths(0, 6),
+        max_wait_s=_tenths(60, 120),
+    )
+
+
+def _tenths(low: int, high: int) -> st.SearchStrategy[float]:
+    return st.integers(10 * low, 10 * high).map(lambda tenths: tenths / 10)
+
+
+def readings() -> st.SearchStrategy[LaneReading]:
+    """Plausible readings of one lane."""
+    counts = st.integers(0, 400).map(float)
+    return st.builds(
+        make_reading,
+        queue_veh=counts,
+        vehicles_veh=counts,
+        arrivals_veh=counts,
+        wait_s=st.floats(0.0, 86_400.0),
+        mean_speed_mps=st.floats(0.0, 100.0),
+        downstream_room_ratio=st.floats(0.0, 1.0),
+        is_valid=st.booleans(),
+    )
+
+
+def requests(max_size: int = 30) -> st.SearchStrategy[list[int | None]]:
+    """For each cabinet step a wished stage (to be taken modulo the number of stages) or none."""
+    return st.lists(st.none() | st.integers(0, 7), min_size=1, max_size=max_size)

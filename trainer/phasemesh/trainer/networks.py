@@ -1,0 +1,99 @@
+"""The one actor of every recipe: it scores stages from the lanes that they serve, whatever the intersection's shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from phasemesh.contract.observation import (
+    HIDDEN_SIZE,
+    HYPER_SIZE,
+    LANE_FEATURES,
+    MESSAGE_SIZE,
+    SITE_SIZE,
+    STAGE_FEATURES,
+)
+
+WIDTH = 48
+"""Units of every layer; the width that learned well in few episodes on two cores."""
+PROTECTED = slice(0, WIDTH)
+"""Columns of the stage layer's input: pooled embeddings of the lanes that the stage serves protected."""
+PERMISSIVE = slice(WIDTH, 2 * WIDTH)
+"""Likewise for the lanes that it serves permissively."""
+STAGE_STATE = slice(2 * WIDTH, 2 * WIDTH + len(STAGE_FEATURES))
+"""Likewise for the state of the stage itself."""
+
+ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class UniversalActor(nn.Module):
+    """The policy graph of the contract, unbatched; L, S and K may differ from call to call.
+
+    A lane becomes an embedding; a stage sees the embeddings of its lanes weighted by the shares that it serves, its
+    own state, the recurrent state and the neighbours that the ego-graph mask lets through.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lane_layer = nn.Linear(len(LANE_FEATURES), WIDTH)
+        self.message_layer = nn.Linear(MESSAGE_SIZE, WIDTH)
+        self.edge_layer = nn.Linear(3 * WIDTH + HIDDEN_SIZE, WIDTH)
+        self.edge_score = nn.Linear(WIDTH, 1)
+        self.memory = nn.GRUCell(3 * WIDTH + SITE_SIZE, HIDDEN_SIZE)
+        self.hyper_score = nn.Linear(HIDDEN_SIZE, HYPER_SIZE)
+        self.stage_layer = nn.Linear(3 * WIDTH + len(STAGE_FEATURES) + HIDDEN_SIZE, WIDTH)
+        self.stage_score = nn.Linear(WIDTH, 1)
+
+    def forward(
+        self,
+        lanes: Tensor,
+        stage_lanes: Tensor,
+        stage_state: Tensor,
+        neighbour_messages: Tensor,
+        neighbour_valid: Tensor,
+        mask_noise: Tensor,
+        hidden: Tensor,
+        site: Tensor,
+    ) -> ActorOutput:
+        """The outputs of the contract in its order: stage logits, next hidden state, mask probability, mask, hyper.
+
+        Shapes are those of `phasemesh.contract.tensors`; all float32.
+        """
+        embedded = torch.relu(self.lane_layer(lanes))
+        own = torch.cat((embedded.mean(dim=0), embedded.amax(dim=0)))
+        messages = self.message_layer(neighbour_messages)
+        edge_logits = self.edge_logits(own, hidden, messages)
+        probability = torch.sigmoid(edge_logits) * neighbour_valid
+        mask = sample_mask(edge_logits, mask_noise) * neighbour_valid
+        heard = masked_mean(messages, mask)
+        hidden_next = self.memory(torch.cat((own, heard, site)), hidden)
+        logits = self.stage_logits(embedded, stage_lanes, stage_state, torch.cat((hidden_next, heard)))
+        return logits, hidden_next, probability, mask, torch.softmax(self.hyper_score(hidden_next), dim=0)
+
+    def edge_logits(self, own: Tensor, hidden: Tensor, messages: Tensor) -> Tensor:
+        """How strongly each neighbour belongs to the ego graph, [K], from encoded `messages` [K, WIDTH]."""
+        context = torch.cat((own, hidden)).expand(messages.shape[0], -1)
+        units = torch.relu(self.edge_layer(torch.cat((context, messages), dim=1)))
+        return torch.squeeze(self.edge_score(units), dim=1)
+
+    def stage_logits(self, embedded: Tensor, stage_lanes: Tensor, stage_state: Tensor, context: Tensor) -> Tensor:
+        """The score of every stage, [S], from embedded lanes [L, WIDTH] and a `context` that all stages share."""
+        protected = stage_lanes[:, :, 0] @ embedded
+        permissive = stage_lanes[:, :, 1] @ embedded
+        shared = context.expand(stage_state.shape[0], -1)
+        units = torch.relu(self.stage_layer(torch.cat((protected, permissive, stage_state, shared), dim=1)))
+        return torch.squeeze(self.stage_score(units), dim=1)
+
+
+def sample_mask(edge_logits: Tensor, noise: Tensor) -> Tensor:
+    """The hard binary-concrete sample [K] of Bernoulli(sigmoid(edge_logits)) that `noise` in (0, 1) selects.
+
+    With noise 0.5 it is 1 exactly where the logit is positive. Source: Maddison, Mnih and Teh, ICLR 2017, appendix B.
+    """
+    logistic = torch.log(noise) - torch.log(1.0 - noise)
+    return (edge_logits + logistic > 0).to(edge_logits.dtype)
+
+
+def masked_mean(rows: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the `rows` [K, W] that `mask` [K] lets through, [W]; zeros when it lets none through."""
+    return mask @ rows / torch.clamp(mask.sum(), min=1.0)
