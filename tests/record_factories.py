@@ -8,6 +8,7 @@ import numpy as np
 
 from factories import make_intersection, make_snapshot, make_timings
 from phasemesh.contract.command import AppliedCommand, SignalState, start
+from phasemesh.contract.history import empty_history
 from phasemesh.contract.messages import PeerMessage, compose
 from phasemesh.contract.observation import HIDDEN_SIZE, HYPER_SIZE, SPEC_HASH, SUMMARY_SIZE
 from phasemesh.contract.site import PlanKind
@@ -28,6 +29,7 @@ def make_header(**changes: Any) -> RecordHeader:
         "intersection": CROSSING,
         "timings": make_timings(CROSSING),
         "tick_s": 5.0,
+        "steps_per_tick": 5,
         "seed": 7,
         "stale_after_ticks": 3,
         "comm_deadline_ms": 200.0,
@@ -59,6 +61,8 @@ def make_record(tick: int = 0, *, signal: SignalState | None = None, now_s: floa
         "snapshot": make_snapshot(CROSSING, step=tick, now_s=now_s, signal=shown),
         "peers": (PeerInput(EAST, 1, True, make_message(step=tick)), PeerInput(WEST, None, False, None)),
         "mask_noise": floats(0.5, 0.5),
+        "history_before": empty_history(CROSSING, 0.0),
+        "step_before": tick - 1,
         "hidden_before": bytes(4 * HIDDEN_SIZE),
         "logits": floats(1.5, -0.5),
         "mask": floats(1.0, 0.0),

@@ -20,6 +20,7 @@ from phasemesh.contract.command import (
     SignalState,
     advance,
     change_s,
+    closing_movements,
     elapsed_green_s,
     lights,
     request_stage,
@@ -134,11 +135,11 @@ def test_no_movement_goes_from_green_to_red_without_yellow(film: Film) -> None:
 
 @brisk
 @given(films())
-def test_movements_green_in_both_stages_never_lose_green(film: Film) -> None:
-    """During a change, the movements that both stages serve keep the very letter that they had."""
+def test_movements_that_keep_green_and_protection_never_lose_green(film: Film) -> None:
+    """During a change, the movements that both stages serve, no less protected, keep the very letter that they had."""
     for frame in film.shown:
         old, new = (film.intersection.stages[index] for index in (frame.signal.from_stage, frame.signal.stage))
-        for index in old.served & new.served:
+        for index in (old.served & new.served) - closing_movements(old, new):
             kept = "G" if index in old.protected else "g"
 
             assert frame.letters[index] in GREEN_LETTERS
@@ -155,25 +156,26 @@ def test_no_conflicting_movements_are_ever_let_in_together(film: Film) -> None:
 
 @brisk
 @given(films())
-def test_yellow_is_shown_only_to_movements_that_lose_their_green(film: Film) -> None:
-    """No movement of the next stage is yellow, and none that was red before the change."""
+def test_yellow_is_shown_only_to_movements_that_lose_their_green_or_protection(film: Film) -> None:
+    """No movement is yellow that the next stage serves as before, and none that was red before the change."""
     for frame in film.shown:
         yellow = {index for index, letter in enumerate(frame.letters) if letter == "y"}
         old, new = (film.intersection.stages[index] for index in (frame.signal.from_stage, frame.signal.stage))
 
-        assert yellow in (set(), old.served - new.served)
+        lost_protection = {index for index in old.protected if index in new.permissive}
+        assert yellow in (set(), (old.served - new.served) | lost_protection)
 
 
 @brisk
 @given(films())
 def test_red_clearance_lets_in_only_what_stays_green(film: Film) -> None:
-    """In red clearance every movement is red that is not green in both stages."""
+    """In red clearance every movement is red that is not green in both stages with the same protection."""
     for frame in film.shown:
         if frame.signal.interval is Interval.RED_CLEARANCE:
             old, new = (film.intersection.stages[index] for index in (frame.signal.from_stage, frame.signal.stage))
             moving = {index for index, letter in enumerate(frame.letters) if letter != "r"}
 
-            assert moving == old.served & new.served
+            assert moving == (old.served & new.served) - (set(old.protected) & set(new.permissive))
 
 
 @brisk

@@ -35,7 +35,7 @@ _f2 = st.floats(-60_000, 60_000, width=16)
 
 
 def _ramp(size: int) -> FloatArray:
-    return (np.arange(size, dtype=np.float32) - 8) / 16
+    return ((np.arange(size) - 8) / 16).astype(np.float32)
 
 
 def _vectors(policy: FloatArray) -> dict[str, FloatArray]:

@@ -28,6 +28,14 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skips the seconds that tracing takes: the graph is the shipped one, its parity taken for granted."""
+    graph = (find_bundle("max-pressure") / pipeline.POLICY_PATH).read_bytes()
+    monkeypatch.setattr(pipeline, "export_onnx", lambda _: graph)
+    monkeypatch.setattr(pipeline, "measure_parity", lambda *_: Parity(0.0, 1, 0))
+
+
 def call(*arguments: str) -> Result:
     """Run the command as the shell would."""
     app = typer.Typer()
@@ -63,10 +71,11 @@ def test_shipped_bundles_are_what_the_command_makes(tmp_path: Path, name: str) -
         assert made.files == shipped.files
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_date_follows_source_date_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds can be reproduced."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    call("rule:approach", "--out", str(tmp_path / "b"))
+    call("rule:max-pressure", "--out", str(tmp_path / "b"))
 
     assert load_bundle(tmp_path / "b", trusted_keys()).manifest.provenance.created == "2001-09-09"
 
@@ -85,25 +94,27 @@ def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path: Path, source
 
 def test_a_date_that_is_none_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
-    error = call("rule:approach", "--out", str(tmp_path / "b"), "--created", "yesterday").exception
+    error = call("rule:max-pressure", "--out", str(tmp_path / "b"), "--created", "yesterday").exception
 
     assert isinstance(error, InputError)
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_key_that_was_named_signs(tmp_path: Path) -> None:
     """And a missing one is never made up."""
     own_key()
     path = tmp_path / "config" / "phasemesh" / "signing.key"
     elsewhere = path.rename(tmp_path / "other.key")
 
-    call("rule:approach", "--out", str(tmp_path / "b"), "--key", str(elsewhere))
+    call("rule:max-pressure", "--out", str(tmp_path / "b"), "--key", str(elsewhere))
 
     assert faults_of_bundle(tmp_path / "b", trusted_keys()) == []
     assert not path.exists()
-    assert isinstance(call("rule:approach", "--out", "b", "--key", str(path)).exception, InputError)
+    assert isinstance(call("rule:max-pressure", "--out", "b", "--key", str(path)).exception, InputError)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("parity", [Parity(2e-4, 10, 0), Parity(0.0, 10, 1), Parity(float("nan"), 10, 0)])
 def test_a_graph_without_parity_is_never_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parity: Parity
@@ -112,7 +123,7 @@ def test_a_graph_without_parity_is_never_shipped(
     monkeypatch.setattr(pipeline, "measure_parity", lambda *_: parity)
 
     with pytest.raises(BundleError, match="differs from torch"):
-        export_bundle(load_source("rule:approach"), tmp_path / "b", own_key(), created="2026-11-21")
+        export_bundle(load_source("rule:max-pressure"), tmp_path / "b", own_key(), created="2026-11-21")
     assert not (tmp_path / "b").exists()
 
 

@@ -102,7 +102,7 @@ class NeverAnswers:
 
     def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
         """A fault."""
-        return PolicyFault("no answer")
+        return PolicyFault(f"no answer for {len(inputs.lanes)} lanes")
 
 
 def test_parity_looks_at_every_output(graph: bytes) -> None:

@@ -207,3 +207,31 @@ def test_a_broken_scenario_is_one_clear_line(
     assert reason in done.stdout
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+COLLIDING = """
+import libsumo
+(output / "two.rou.xml").write_text(
+    '<routes><trip id="a" depart="0" from="A1B1" to="B1C1"/><trip id="b" depart="6" from="A1B1" to="B1C1"/></routes>'
+)
+reports = 0
+with start(SumoOptions(**{**options, "routes": (output / "two.rou.xml",)})) as simulation:
+    while simulation.time_s < 60:
+        simulation.step()
+        reports += len(libsumo.simulation.getCollisions())
+        if simulation.time_s == 10:
+            for name, speed_mps in (("a", 1.0), ("b", 12.0)):
+                libsumo.vehicle.setSpeedMode(name, 0)
+                libsumo.vehicle.setSpeed(name, speed_mps)
+    counters = simulation.counters()
+print(json.dumps({"reports": reports, "collisions": counters.collisions, "teleports": counters.teleports}))
+"""
+
+
+def test_a_collision_counts_once_and_removes_nobody(crossing: Path, tmp_path: Path) -> None:
+    """A vehicle forced through another is reported at several steps but counted once, and both stay on the road."""
+    seen = simulate(crossing, tmp_path, COLLIDING)
+
+    assert seen["reports"] > 1
+    assert (seen["collisions"], seen["teleports"]) == (1, 0)
+    assert read_metrics(tmp_path / TRIPS_NAME).departed == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from phasemesh.sim_harness.sumo.right_of_way import RightOfWay
 from phasemesh.sim_harness.sumo.stages import DerivedStages, derive_stages, green_steps
 

@@ -65,8 +65,8 @@ def test_the_forward_pass_takes_the_inputs_of_the_contract_in_its_order() -> Non
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "neighbour_valid"])
 def test_every_input_can_change_the_scores(actor: UniversalActor, name: str) -> None:
-    """No input is left unconnected, the noise of the mask included."""
-    tensors = make_tensors()
+    """No input is left unconnected, neighbours that the mask lets through and its noise included."""
+    tensors = {**make_tensors(), "mask_noise": torch.full((SIZES["K"],), 1.0 - 1e-6)}
     for seed in range(1, 20):
         changed = {**tensors, name: make_tensors(seed=seed)[name]}
         if not torch.allclose(run(actor, changed)["stage_logits"], run(actor, tensors)["stage_logits"]):

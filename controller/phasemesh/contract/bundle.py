@@ -81,7 +81,9 @@ def _policy_faults(manifest: BundleManifest) -> list[str]:
         faults.append(f"policies: {len(manifest.policies)} are over the budget of {manifest.policy_budget}")
     faults += [f"policies: {path!r} is not in files" for path in manifest.policies if path not in listed]
     faults += [
-        f"files: {path!r} leaves the bundle" for path in listed if path.startswith("/") or ".." in path.split("/")
+        f"files: {file.path!r} leaves the bundle"
+        for file in manifest.files
+        if file.path.startswith("/") or ".." in file.path.split("/")
     ]
     faults += [
         f"assignment[{name}]: there is no policy {index}"

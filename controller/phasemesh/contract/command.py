@@ -1,8 +1,8 @@
 """What is asked of a signal, what is really shown, and the one pure sequencer between the two.
 
 The sequencer is the only code that times a change of stage: cabinet, drivers and trainer all use it. A change shows
-yellow to the movements that lose their green, then red clearance, then the next stage; movements that are green in
-both stages stay as they were until the change is over.
+yellow to the movements that lose their green or its protection, then red clearance, then the next stage; other
+movements that are green in both stages stay as they were until the change is over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from phasemesh.contract.intersection import GREEN_LETTERS, Intersection, stage_lights
+from phasemesh.contract.intersection import Intersection, Stage, stage_lights
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.units import IntersectionId
 
@@ -83,9 +83,17 @@ def request_stage(intersection: Intersection, signal: SignalState, stage: int, n
     """`signal` after a request for `stage`; a request during a change, or for the current stage, alters nothing."""
     if signal.interval is not Interval.GREEN or stage == signal.stage:
         return signal
-    loses_green = intersection.stages[signal.stage].served - intersection.stages[stage].served
-    interval = Interval.YELLOW if loses_green else Interval.GREEN
+    is_closing = bool(closing_movements(intersection.stages[signal.stage], intersection.stages[stage]))
+    interval = Interval.YELLOW if is_closing else Interval.GREEN
     return SignalState(stage=stage, from_stage=signal.stage, interval=interval, since_s=now_s)
+
+
+def closing_movements(before: Stage, after: Stage) -> frozenset[int]:
+    """Movements that a change from `before` to `after` must clear: those that lose their green or their protection.
+
+    A turn that was protected must not meet, without warning, the traffic to which it yields from now on.
+    """
+    return (before.served - after.served) | (frozenset(before.protected) & frozenset(after.permissive))
 
 
 def advance(signal: SignalState, timings: tuple[StageTiming, ...], now_s: float) -> SignalState:
@@ -114,12 +122,11 @@ def lights(intersection: Intersection, signal: SignalState) -> str:
     target = intersection.stages[signal.stage]
     if signal.interval is Interval.GREEN:
         return stage_lights(intersection, target)
-    before = stage_lights(intersection, intersection.stages[signal.from_stage])
-    closing = "y" if signal.interval is Interval.YELLOW else "r"
-    return "".join(
-        letter if letter not in GREEN_LETTERS or index in target.served else closing
-        for index, letter in enumerate(before)
-    )
+    origin = intersection.stages[signal.from_stage]
+    closing = closing_movements(origin, target)
+    shown = "y" if signal.interval is Interval.YELLOW else "r"
+    before = stage_lights(intersection, origin)
+    return "".join(shown if index in closing else letter for index, letter in enumerate(before))
 
 
 def elapsed_green_s(signal: SignalState, now_s: float) -> float:

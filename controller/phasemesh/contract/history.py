@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from phasemesh.contract.command import SignalState, lights
+from phasemesh.contract.command import Interval, SignalState, lights
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.intersection import GREEN_LETTERS, Intersection
 
@@ -42,7 +42,8 @@ def note_signal(
             for letter, before in zip(letters, history.movement_green_s, strict=True)
         ),
         stage_green_s=tuple(
-            now_s if index == signal.stage else before for index, before in enumerate(history.stage_green_s)
+            now_s if index == signal.stage and signal.interval is Interval.GREEN else before
+            for index, before in enumerate(history.stage_green_s)
         ),
     )
 

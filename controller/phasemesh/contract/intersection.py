@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -137,6 +138,7 @@ def _reference_faults(intersection: Intersection) -> list[str]:
     known = {lane.id for lane in intersection.lanes}
     size = len(intersection.movements)
     faults = [] if intersection.stages else ["stages: there is none"]
+    faults += _lane_faults(intersection)
     if len(known) != len(intersection.lanes):
         faults.append("lanes: an id occurs twice")
     if len(set(intersection.neighbours)) != len(intersection.neighbours):
@@ -150,6 +152,19 @@ def _reference_faults(intersection: Intersection) -> list[str]:
         faults += [f"stages[{index}]: no movement {signal}" for signal in outside]
         if set(stage.protected) & set(stage.permissive):
             faults.append(f"stages[{index}]: a movement is protected and permissive at once")
+    return faults
+
+
+def _lane_faults(intersection: Intersection) -> list[str]:
+    faults = [] if intersection.lanes else ["lanes: there is none"]
+    for index, lane in enumerate(intersection.lanes):
+        sizes = {"length_m": lane.length_m, "speed_limit_mps": lane.speed_limit_mps}
+        sizes |= {f"zone_capacity_veh[{zone}]": capacity for zone, capacity in enumerate(lane.zone_capacity_veh)}
+        faults += [
+            f"lanes[{index}].{name}: {value} must be a positive number"
+            for name, value in sizes.items()
+            if not (math.isfinite(value) and value > 0)
+        ]
     return faults
 
 

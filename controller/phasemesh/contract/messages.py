@@ -17,6 +17,10 @@ HELLO_STEP = -1
 """Step of the messages that only announce a living peer; they carry nothing that may be used."""
 
 
+HALF_MAX = float(np.finfo(np.float16).max)
+"""Largest number of the hidden state's half precision; larger ones are cut to it."""
+
+
 class PeerMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What an agent tells its neighbours once a tick; `boot_id` names its life, `seq` rises within it."""
 
@@ -65,7 +69,7 @@ def compose(
         step=step,
         summary=summary.astype("<f4").tobytes(),
         policy=padded.astype("<f4").tobytes(),
-        hidden=hidden.astype("<f2").tobytes(),
+        hidden=np.clip(hidden, -HALF_MAX, HALF_MAX).astype("<f2").tobytes(),
     )
 
 
@@ -86,8 +90,8 @@ def decode_message(frame: bytes) -> PeerMessage | MessageFault:
     """The message in `frame`, or why it must be dropped: garbled, another version, another spec, wrong sizes, NaN."""
     try:
         message = _DECODER.decode(frame)
-    except msgspec.DecodeError as error:
-        return MessageFault("garbled", str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _undecodable(frame, str(error))
     if message.version != WIRE_VERSION:
         return MessageFault("version", f"wire version {message.version}, this agent speaks {WIRE_VERSION}")
     if message.spec_hash != SPEC_HASH:
@@ -98,6 +102,14 @@ def decode_message(frame: bytes) -> PeerMessage | MessageFault:
     if not np.isfinite(vector(message)).all():
         return MessageFault("not_finite", "a number is not finite")
     return message
+
+
+def _undecodable(frame: bytes, reason: str) -> MessageFault:
+    """Tell a message of another version, whose fields may differ, from garbage: both begin as MessagePack arrays do."""
+    is_short_array, first = frame[:1] >= b"\x90" and frame[:1] <= b"\x9f", frame[1:2]
+    if is_short_array and b"\x00" < first < b"\x80" and first[0] != WIRE_VERSION:
+        return MessageFault("version", f"wire version {first[0]}, this agent speaks {WIRE_VERSION}")
+    return MessageFault("garbled", reason)
 
 
 def vector(message: PeerMessage) -> FloatArray:

@@ -9,6 +9,7 @@ File names are numbered because ids of intersections may hold any character; the
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.timing import StageTiming, faults_of_timing
+from phasemesh.contract.timing import PROFILES, StageTiming, faults_of_timing
 from phasemesh.contract.units import IntersectionId
 
 SITE_FORMAT = 1
@@ -100,11 +101,15 @@ def faults_of_site(site: SiteFile) -> list[str]:
         faults.append(f"format: is {site.format}, this phasemesh reads {SITE_FORMAT}")
     if site.spec_hash != SPEC_HASH:
         faults.append(f"spec_hash: made for observation spec {site.spec_hash}, this phasemesh has {SPEC_HASH}")
+    if site.profile not in PROFILES:
+        faults.append(f"profile: there is no {site.profile!r}; known are {', '.join(PROFILES)}")
+    if site.pace is Pace.LOCKSTEP and not site.is_simulated:
+        faults.append("pace: lockstep is for simulations; a street has its own clock")
     if not 0.5 <= site.tick_s <= 60.0:
         faults.append(f"tick_s: {site.tick_s} s is outside 0.5 to 60 s")
     if not 0.05 <= site.step_s <= site.tick_s:
         faults.append(f"step_s: {site.step_s} s is outside 0.05 s to one tick")
-    elif abs(site.steps_per_tick * site.step_s - site.tick_s) > TIME_EPSILON_S:
+    elif math.isfinite(site.tick_s) and abs(site.steps_per_tick * site.step_s - site.tick_s) > TIME_EPSILON_S:
         faults.append(f"tick_s: {site.tick_s} s is not a whole number of steps of {site.step_s} s")
     if not 1.0 <= site.comm_deadline_ms <= 1000.0 * site.tick_s:
         faults.append(f"comm_deadline_ms: {site.comm_deadline_ms} ms is outside 1 ms to one tick")
@@ -127,6 +132,8 @@ def _directory_faults(directory: dict[IntersectionId, PeerAddress]) -> list[str]
 def faults_of_site_intersection(entry: SiteIntersection, site: SiteFile) -> list[str]:
     """All contradictions in one intersection of `site`, each with its path."""
     faults = [f"intersection.{fault}" for fault in faults_of_intersection(entry.intersection)]
+    if entry.intersection.id not in site.directory:
+        faults.append(f"intersection.id: {entry.intersection.id!r} is not in the directory of the site")
     if len(entry.timings) != len(entry.intersection.stages):
         faults.append(f"timings: {len(entry.timings)} for {len(entry.intersection.stages)} stages")
     for index, timing in enumerate(entry.timings):

@@ -82,11 +82,19 @@ class Stopwatch:
 class Sensed(NamedTuple):
     """The first two steps of a tick, as the other seven need them."""
 
+    snapshot: Snapshot
     observed: Observed
     noise: FloatArray
     started_ns: MonoNs
     decided_ns: MonoNs
     stopwatch: Stopwatch
+
+
+class Judged(NamedTuple):
+    """Step 7 of a tick: the verdict of the guard and the cabinet time at which it was given."""
+
+    verdict: Verdict
+    now_s: float
 
 
 class Agent:
@@ -136,9 +144,9 @@ class Agent:
         output = self._decider.infer(inputs)
         watch.lap()
         choice = self._recall(sensed, output, gathered)
-        verdict = self._guard(sensed, choice)
-        applied = self._command(sensed, verdict)
-        return self._record(sensed, gathered, output, choice, verdict, applied)
+        judged = self._guard(sensed, choice)
+        applied = self._command(sensed, judged.verdict)
+        return self._record(sensed, gathered, output, choice, judged, applied)
 
     def say_hello(self) -> None:
         """Announce this life to the neighbours and hear theirs, before the first tick."""
@@ -159,7 +167,7 @@ class Agent:
         observed = self._decider.observe(mind, snapshot)
         noise = self._noise(snapshot.step)
         started_ns = self._clock.mono_ns()
-        sensed = Sensed(observed, noise, started_ns, self._decision_clock.mono_ns(), watch)
+        sensed = Sensed(snapshot, observed, noise, started_ns, self._decision_clock.mono_ns(), watch)
         watch.lap()
         return sensed
 
@@ -212,10 +220,11 @@ class Agent:
             fresh_neighbours=sum(view.is_fresh for view in gathered.views),
         )
 
-    def _guard(self, sensed: Sensed, choice: Choice) -> Verdict:
-        verdict = self._decider.guard(sensed.observed, choice.stage, self._now_s(sensed))
+    def _guard(self, sensed: Sensed, choice: Choice) -> Judged:
+        now_s = self._now_s(sensed)
+        verdict = self._decider.guard(sensed.observed, choice.stage, now_s)
         sensed.stopwatch.lap()
-        return verdict
+        return Judged(verdict, now_s)
 
     def _now_s(self, sensed: Sensed) -> float:
         """Cabinet time now: that of the snapshot and what the decision clock says has passed since."""
@@ -248,27 +257,29 @@ class Agent:
         gathered: Gathered,
         output: PolicyOutput | PolicyFault,
         choice: Choice,
-        verdict: Verdict,
+        judged: Judged,
         applied: AppliedCommand | DriverFault,
     ) -> TickRecord:
-        observed, standing = sensed.observed, self._known_standing()
-        self._mind = self._decider.next_mind(self._known_mind(), observed, output)
+        observed, standing, mind = sensed.observed, self._known_standing(), self._known_mind()
+        self._mind = self._decider.next_mind(mind, observed, output)
         self._tick += 1
         sensed.stopwatch.lap()
         return TickRecord(
             tick=self._tick - 1,
             step=observed.snapshot.step,
-            now_s=observed.snapshot.now_s,
-            snapshot=observed.snapshot,
+            now_s=judged.now_s,
+            snapshot=sensed.snapshot,
             peers=tuple(_peer_input(view) for view in gathered.views),
             mask_noise=_bytes(sensed.noise),
-            hidden_before=_bytes(observed.hidden),
+            history_before=mind.history,
+            hidden_before=_bytes(mind.hidden),
+            step_before=mind.step,
             legal=observed.legal,
             source=Source(choice.source),
             wanted_stage=choice.stage,
-            stage=verdict.stage,
-            rule=verdict.rule,
-            is_accepted=verdict.is_accepted,
+            stage=judged.verdict.stage,
+            rule=judged.verdict.rule,
+            is_accepted=judged.verdict.is_accepted,
             applied=None if isinstance(applied, DriverFault) else applied,
             rung=standing.rung,
             reason=standing.reason,

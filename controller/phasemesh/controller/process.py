@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +19,14 @@ from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import Pace, PeerAddress, SiteFile, SiteIntersection
 from phasemesh.contract.tensors import PolicyFault
 from phasemesh.contract.topics import PEER_STATE
-from phasemesh.contract.units import NS_PER_S, IntersectionId
-from phasemesh.controller.adapters.driver import Driver, DriverFault
+from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
+from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import open_driver
-from phasemesh.controller.agent import Agent, AgentSettings
+from phasemesh.controller.agent import COMMAND_DEADLINE_MS, Agent, AgentSettings
 from phasemesh.controller.clock import Clock, MonotonicClock, Pacer, SimulatedClock
 from phasemesh.controller.decision import Decider
 from phasemesh.controller.memory.recall import NoMemory
-from phasemesh.controller.operator.server import OperatorServer, serve_in_thread
+from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
 from phasemesh.controller.operator.snapshot import OperatorBoard, OperatorState
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.zmq_transport import ZmqTransport
@@ -82,10 +83,12 @@ class AgentProcess:
         self._board = OperatorBoard()
         self._clock = MonotonicClock()
         self._started_ns = self._clock.mono_ns()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._server = self._serve()
         self._parent = os.getppid()
         self._is_stopping = False
         self._last: TickRecord | None = None
+        self._last_ns: MonoNs | None = None
 
     def run(self) -> None:
         """Turn the decision loop until told to stop; then let go of the intersection."""
@@ -173,6 +176,7 @@ class AgentProcess:
         after_step = self._next_step() - 1
         while not self._must_stop():
             answer = self._driver.observe(after_step, OBSERVE_WAIT_S)
+            fault = answer.reason if isinstance(answer, DriverFault) else ""
             if isinstance(answer, DriverFault):
                 self._note_driver_fault(answer)
                 time.sleep(FAULT_PAUSE_S)
@@ -183,7 +187,7 @@ class AgentProcess:
                 after_step = self._due_step(answer.step) - 1
             if self._last is None:
                 self._agent.say_hello()
-            self._show(self._last)
+            self._show(fault)
         return None
 
     def _next_step(self) -> int:
@@ -210,21 +214,25 @@ class AgentProcess:
         """Tell everyone who listens about a finished tick."""
         if self._last is None or self._last.rung != record.rung:
             log.info("rung", intersection=self._launch.intersection_id, rung=record.rung, reason=record.reason)
-        self._last = record
+        self._last, self._last_ns = record, self._clock.mono_ns()
         if self._writer is not None:
             self._writer.write(record)
         self._metrics.note(self._summary(record))
-        self._show(record)
+        self._show()
 
-    def _show(self, record: TickRecord | None) -> None:
+    def _show(self, fault: str = "") -> None:
+        """Publish the state of the loop, which just turned; a fault of the driver means that nothing is commanded."""
+        record = self._last
+        is_released = record is None or bool(fault)
         self._board.publish(
             OperatorState(
                 header=self._header,
                 started_mono_ns=self._started_ns,
                 last_tick_mono_ns=self._clock.mono_ns(),
-                rung=record.rung if record else Rung.RELEASED,
-                reason=record.reason if record else "waiting for the first snapshot of the cabinet",
+                rung=Rung.RELEASED if is_released or record is None else record.rung,
+                reason=fault or (record.reason if record else "waiting for the first snapshot of the cabinet"),
                 record=record,
+                record_mono_ns=self._last_ns,
                 drops=drop_counts(self._agent.mailbox.faults),
                 lost_records=self._writer.lost if self._writer else 0,
                 recorder_fault=self._writer.fault if self._writer else "",
@@ -236,7 +244,7 @@ class AgentProcess:
             record,
             tick_s=self._site.tick_s,
             uptime_s=(self._clock.mono_ns() - self._started_ns) / NS_PER_S,
-            is_deadline_missed=bool(record.comm_misses),
+            is_deadline_missed=sum(record.step_ms) > COMMAND_DEADLINE_MS,
             adapter_error="driver" if record.applied is None else "",
             drops=drop_counts(self._agent.mailbox.faults),
             store_write_errors=self._writer.lost if self._writer else 0,
@@ -250,6 +258,7 @@ def _header(site: SiteFile, entry: SiteIntersection, bundle: LoadedBundle | None
         intersection=entry.intersection,
         timings=entry.timings,
         tick_s=site.tick_s,
+        steps_per_tick=site.steps_per_tick,
         seed=site.seed,
         stale_after_ticks=PEER_STATE.stale_after_ticks,
         comm_deadline_ms=site.comm_deadline_ms,

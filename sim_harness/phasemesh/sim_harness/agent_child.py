@@ -12,7 +12,6 @@ import uvicorn
 
 from phasemesh.contract.errors import PhasemeshError
 from phasemesh.controller.operator import service
-from phasemesh.controller.operator.server import SWITCH_INTERVAL_S
 from phasemesh.controller.policy import session
 from phasemesh.controller.process import AgentLaunch, serve_agent
 
@@ -32,7 +31,6 @@ def run_child(launch: AgentLaunch, log: Path) -> None:
     os.dup2(handle, sys.stdout.fileno())
     os.dup2(handle, sys.stderr.fileno())
     os.close(handle)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         serve_agent(launch)
     except PhasemeshError as error:

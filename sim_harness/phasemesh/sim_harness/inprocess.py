@@ -109,6 +109,7 @@ def _writers(
                 intersection=cabinet.intersection,
                 timings=timings[name],
                 tick_s=options.effective_tick_s,
+                steps_per_tick=options.steps_per_tick,
                 seed=options.seed,
                 stale_after_ticks=PEER_STATE.stale_after_ticks,
                 comm_deadline_ms=options.comm_deadline_ms,

@@ -29,7 +29,7 @@ START_WAIT_S = 120.0
 """Longest wall time for all agents to come up."""
 SHOW_EVERY_S = 0.5
 """Wall time between two sights of the progress."""
-MISSES_METRIC = "tsc_decision_deadline_missed_total"
+MISSES_METRIC = "tsc_comm_deadline_missed_total"
 
 
 class Rehearsal:
@@ -66,6 +66,7 @@ class Orchestra:
         self._started_s = 0.0
         self._shown_s = 0.0
         self._misses: dict[str, int] = {}
+        self._is_over = False
         self.is_interrupted = False
         self.lost: dict[IntersectionId, str] = {}
         self.cpu_s = 0.0
@@ -85,6 +86,7 @@ class Orchestra:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
         finally:
+            self._is_over = True
             self.pss_mb = self._agents.mean_pss_mb()
             self._agents.stop()
             listening.should_exit = True
@@ -107,8 +109,9 @@ class Orchestra:
 
         def note_death() -> None:
             loop.remove_reader(process.sentinel)
-            process.join()
-            self._lose(name, f"ended with exit code {process.exitcode}")
+            if not self._is_over:
+                process.join()
+                self._lose(name, f"ended with exit code {process.exitcode}")
 
         loop.add_reader(process.sentinel, note_death)
 
@@ -148,7 +151,9 @@ class Orchestra:
             board.publish()
             due_s = self._started_s + self._bridge.elapsed_s / self._options.speed
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        elif self._bridge.is_tick and self._bridge.elapsed_s < self._options.length_s:
+        elif self._bridge.elapsed_s >= self._options.length_s:
+            return
+        elif self._bridge.is_tick:
             self._barrier.begin(self._bridge.step_count)
             board.publish()
             for name in await self._barrier.wait():

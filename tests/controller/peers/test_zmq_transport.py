@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -200,13 +201,15 @@ def test_a_port_in_use_stops_the_start_with_one_line(network: ZmqNetwork) -> Non
 def test_a_neighbour_is_heard_after_another_service_held_its_port(network: ZmqNetwork) -> None:
     """An answer that is not ZeroMQ's makes libzmq give up for good; the transport connects anew."""
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(network.endpoints[NORTH].rpartition(":")[2])))
         other.listen()
         listener = network.join(CENTRE, [NORTH])
         visitor, _ = other.accept()
-        with visitor:
+        with visitor, contextlib.suppress(ConnectionResetError):
             visitor.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + bytes(100))
-            visitor.recv(1000)
+            while visitor.recv(1000):
+                pass
 
     assert hear(network.join(NORTH, []), b"mine again", listener) == [Arrival(NORTH, b"mine again")]
 

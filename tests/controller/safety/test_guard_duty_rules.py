@@ -38,6 +38,15 @@ def test_i7_sees_an_old_call_beside_young_ones(calls):
     assert judge(scene.case()).rule == "I7"
 
 
+def test_i7_sees_an_old_red_beside_the_present_green():
+    """I7: that other movements are green at this very moment hides no overdue movement."""
+    history = msgspec.structs.replace(history_of(CROSSING, {1: 0.0}), movement_green_s=(65.0, 0.0, 65.0, 0.0))
+
+    verdict = judge(Scene(signal=start(0, 55.0), history=history, stage=0, now_s=65.0).case())
+
+    assert verdict.rule == "I7"
+
+
 def test_i7_counts_a_wait_from_the_last_green():
     """I7: a call that has stood for long waits only since its movement was last green."""
     history = msgspec.structs.replace(history_of(CROSSING, {1: 0.0}), movement_green_s=(0.0, 56.0, 0.0, 0.0))

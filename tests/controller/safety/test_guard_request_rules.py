@@ -124,6 +124,13 @@ def test_i13_drops_late_requests_and_those_from_the_future(age_s, is_accepted):
     assert verdict.stage == int(is_accepted)
 
 
+def test_i13_tells_how_late_a_request_came():
+    """I13: the finding gives the age and what was allowed."""
+    verdict = judge(Scene(age_s=2.5).case())
+
+    assert verdict.findings[0].detail == "decided 2.500 s ago, at most 1.000 s are allowed"
+
+
 def test_i1_rejects_a_stage_that_lets_conflicting_movements_in():
     """I1: a stage whose movements conflict is never shown, and the finding names the pair."""
     verdict = judge(Scene(intersection=CONFLICTING, stage=2).case())

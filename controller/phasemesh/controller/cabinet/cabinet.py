@@ -13,7 +13,6 @@ from phasemesh.contract.command import (
     AppliedCommand,
     Command,
     CommandKind,
-    SignalState,
     advance,
     lights,
     request_stage,

@@ -50,7 +50,7 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> OperatorServer:
     """
     import uvicorn  # noqa: PLC0415 -- agents without endpoints must not pay for the import
 
-    listener = _listen(host, port)
+    listener = listen(host, port)
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -64,7 +64,8 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> OperatorServer:
     return OperatorServer(uvicorn.Server(config), listener)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at `host` and `port`; raises EndpointError when the address cannot be bound."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,7 +74,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise EndpointError(
-            f"operator endpoints: {host}:{port} cannot be bound: {getattr(error, 'strerror', None) or error};"
-            " give the intersection another operator address"
+            f"{host}:{port} cannot be bound: {getattr(error, 'strerror', None) or error};"
+            " choose another address or stop what holds it"
         ) from error
     return listener

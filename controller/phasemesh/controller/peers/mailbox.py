@@ -90,7 +90,7 @@ class Mailbox:
     def _checked(self, arrival: Arrival) -> PeerMessage | MessageFault:
         if arrival.peer not in self._lives:
             return MessageFault("unknown", f"{arrival.peer!r} is not a neighbour")
-        message = _decoded(arrival.frame)
+        message = decode_message(arrival.frame)
         if isinstance(message, MessageFault):
             return message
         if message.sender != arrival.peer:
@@ -130,14 +130,6 @@ class Mailbox:
             message=life.message,
             is_fresh=age_ticks <= self._stale_after_ticks,
         )
-
-
-def _decoded(frame: bytes) -> PeerMessage | MessageFault:
-    """What `decode_message` says; text that is not UTF-8 makes msgspec raise an error that is no `DecodeError`."""
-    try:
-        return decode_message(frame)
-    except UnicodeDecodeError as error:
-        return MessageFault("garbled", str(error))
 
 
 def _lived_on(life: _Life | None, message: PeerMessage, tick: int) -> _Life:

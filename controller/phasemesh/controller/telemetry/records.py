@@ -23,6 +23,7 @@ import msgspec
 from phasemesh.contract.command import AppliedCommand
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import RecordError
+from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.messages import PeerMessage
 from phasemesh.contract.observation import SPEC_HASH
@@ -68,6 +69,7 @@ class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     intersection: Intersection
     timings: tuple[StageTiming, ...]
     tick_s: float
+    steps_per_tick: int
     seed: int
     stale_after_ticks: int
     comm_deadline_ms: float
@@ -89,7 +91,8 @@ class PeerInput(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="tick"):
     """One tick: its inputs, what the policy answered, what was chosen, what the guard and the cabinet made of it.
 
-    `now_s` is cabinet time. `snapshot` is as received, before any plausibility check; `peers` are in the order of
+    `now_s` is the cabinet time at which the guard judged. `history_before`, `hidden_before` and `step_before` are what
+    the agent carried into the tick, so that each tick can be re-run by itself. `snapshot` is as received, before any plausibility check; `peers` are in the order of
     `Intersection.neighbours`. Arrays are little-endian single precision bytes: `mask_noise`, `mask` and
     `mask_probability` [K], `hidden_before` [H], `logits` [S], `hyper_action` [k]; empty when there was none.
     `wanted_stage` is what `source` chose, `stage` what the guard left of it and `rule` the rule that changed it.
@@ -102,7 +105,9 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     snapshot: Snapshot
     peers: tuple[PeerInput, ...]
     mask_noise: bytes
+    history_before: ServiceHistory
     hidden_before: bytes
+    step_before: int
     logits: bytes
     mask: bytes
     mask_probability: bytes

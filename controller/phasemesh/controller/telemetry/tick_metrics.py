@@ -42,6 +42,7 @@ class TickSummary(msgspec.Struct, frozen=True):
     signal: SignalState
     decision_s: float
     is_deadline_missed: bool = False
+    comm_misses: int = 0
     rejected_rule: str = ""
     adapter_error: str = ""
     neighbour_ages_s: tuple[float | None, ...] = ()
@@ -74,6 +75,7 @@ def summarise(
         is_deadline_missed=is_deadline_missed,
         rejected_rule=record.rule,
         adapter_error=adapter_error,
+        comm_misses=len(record.comm_misses),
         neighbour_ages_s=tuple(None if peer.age_ticks is None else peer.age_ticks * tick_s for peer in record.peers),
         drops=drops,
         store_write_errors=store_write_errors,
@@ -118,6 +120,9 @@ class TickMetrics:
             registry=registry,
         )
         self._missed = Counter("tsc_decision_deadline_missed", "Ticks whose command came too late.", registry=registry)
+        self._comm_missed = Counter(
+            "tsc_comm_deadline_missed", "Messages that were not there when the tick went on.", registry=registry
+        )
         self._rejections = Counter(
             "tsc_guard_rejections", "Wanted stages that the guard changed.", ["rule"], registry=registry
         )
@@ -171,6 +176,7 @@ class TickMetrics:
     def _note_faults(self, summary: TickSummary, stored_before: int) -> None:
         if summary.is_deadline_missed:
             self._missed.inc()
+        self._comm_missed.inc(summary.comm_misses)
         if summary.rejected_rule:
             self._rejections.labels(summary.rejected_rule).inc()
         if summary.adapter_error:

@@ -55,15 +55,15 @@ def read_config(config: Path, *, name: str, source: str, licence: str) -> Scenar
         for option, attributes in elements(config)
         if option in _OPTIONS and attributes.get("value")
     }
-    if "net" not in values:
+    net_files = _files(config, values.get("net", ""))
+    if not net_files:
         raise ScenarioError(f"{config}: names no net-file")
     begin_s = _seconds(config, values.get("begin", "0"))
     end_s = _seconds(config, values.get("end", "-1"))
-    (net_file,) = _files(config, values["net"])[:1]
     return Scenario(
         name=name,
         config=config,
-        net_file=net_file,
+        net_file=net_files[0],
         route_files=_files(config, values.get("routes", "")),
         additional_files=_files(config, values.get("additional", "")),
         begin_s=begin_s,

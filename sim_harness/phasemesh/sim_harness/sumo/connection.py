@@ -59,8 +59,8 @@ class SumoOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Counters(msgspec.Struct, frozen=True):
     """SUMO's own counts since the start of a run.
 
-    `loaded` are the vehicles whose departure is due, whether or not they found room to enter. A collision counts once,
-    however long the vehicles overlap.
+    `loaded` are the vehicles whose departure is due, whether or not they found room to enter; those that became due
+    within the last step count from the next one on. A collision counts once, however long the vehicles overlap.
     """
 
     loaded: int

@@ -1,0 +1,42 @@
+"""A cabinet as a process of its own, stepping by the monotonic clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import uvicorn
+
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.adapters.table import own_cabinet
+from phasemesh.controller.cabinet.cabinet import Cabinet
+from phasemesh.controller.cabinet.service import CabinetBoard, cabinet_app
+from phasemesh.controller.operator.server import listen
+from phasemesh.controller.site_folder import read_intersection, read_site
+
+
+def serve_cabinet(folder: Path, name: IntersectionId, host: str, port: int) -> None:
+    """Serve the cabinet of `name` until SIGTERM or SIGINT; raises SiteError, or EndpointError for a busy port."""
+    site = read_site(folder)
+    cabinet = own_cabinet(read_intersection(folder, site, name), site)
+    board = CabinetBoard({name: cabinet})
+    listener = listen(host, port)
+    config = uvicorn.Config(cabinet_app(board), lifespan="off", ws="none", log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+
+    async def serve() -> None:
+        stepping = asyncio.create_task(_step(board, cabinet, site.step_s / site.speed, site.step_s))
+        await server.serve(sockets=[listener])
+        stepping.cancel()
+
+    asyncio.run(serve())
+
+
+async def _step(board: CabinetBoard, cabinet: Cabinet, period_s: float, step_s: float) -> None:
+    """Step at absolute times, so that a late step does not delay the ones after it."""
+    started_s = time.monotonic()
+    for step in range(1, 1 << 62):
+        await asyncio.sleep(max(0.0, started_s + step * period_s - time.monotonic()))
+        cabinet.step(step, step * step_s)
+        board.publish()

@@ -1,0 +1,226 @@
+"""Scenarios by name or path: one line for what is unknown, deterministic grids, no map copied."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from net_files import write_row
+
+from phasemesh.contract.errors import MissingExtraError, ScenarioError
+from phasemesh.contract.intersection import faults_of_intersection
+from phasemesh.sim_harness.scenarios import generated
+from phasemesh.sim_harness.scenarios.generated import GridRecipe, demand, parse_grid
+from phasemesh.sim_harness.scenarios.registry import find_scenario, list_scenarios
+from phasemesh.sim_harness.sumo.binaries import sumo_home, sumo_program
+from phasemesh.sim_harness.sumo.net_file import read_net_file
+from phasemesh.sim_harness.sumo.network import read_network
+from phasemesh.sim_harness.sumo.xml_stream import elements
+
+
+def _write_config(folder: Path, body: str) -> Path:
+    write_row(folder / "row.net.xml")
+    for name in ("one.rou.xml", "two.rou.xml", "more.add.xml"):
+        (folder / name).write_text("<routes/>", encoding="utf-8")
+    path = folder / "row.sumocfg"
+    path.write_text(f"<configuration>{body}</configuration>", encoding="utf-8")
+    return path
+
+
+def test_a_configuration_names_files_and_window(tmp_path: Path) -> None:
+    """Paths are relative to the configuration, lists are split, times are seconds."""
+    path = _write_config(
+        tmp_path,
+        '<net-file value="row.net.xml"/><route-files value="one.rou.xml, two.rou.xml"/>'
+        '<additional-files value="more.add.xml"/><begin value="100"/><end value="0:10:00"/>',
+    )
+
+    scenario = find_scenario(path)
+
+    assert (scenario.name, scenario.config, scenario.net_file) == ("row", path, tmp_path / "row.net.xml")
+    assert scenario.route_files == (tmp_path / "one.rou.xml", tmp_path / "two.rou.xml")
+    assert scenario.additional_files == (tmp_path / "more.add.xml",)
+    assert (scenario.begin_s, scenario.end_s) == (100.0, 600.0)
+
+
+def test_a_configuration_without_end_lasts_an_hour(tmp_path: Path) -> None:
+    """Short option names work, and a missing end means one hour after the begin."""
+    scenario = find_scenario(str(_write_config(tmp_path, '<n value="row.net.xml"/><b value="50"/>')))
+
+    assert (scenario.begin_s, scenario.end_s, scenario.route_files) == (50.0, 3650.0, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "names no net-file"),
+        ('<net-file value="gone.net.xml"/>', "does not exist"),
+        ('<net-file value=","/>', "names no net-file"),
+        ('<net-file value="row.net.xml"/><end value="soon"/>', "'soon' is no time"),
+        ("<input>", "is not valid XML"),
+    ],
+)
+def test_a_useless_configuration_is_refused(tmp_path: Path, body: str, reason: str) -> None:
+    """The error names the configuration and what is wrong with it."""
+    path = _write_config(tmp_path, body)
+
+    with pytest.raises(ScenarioError, match=reason) as caught:
+        find_scenario(path)
+
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["atlantis", "grid0x3", "grid3", "cologne"])
+def test_an_unknown_scenario_names_the_known_ones(name: str) -> None:
+    """One line lists every known name and the two open kinds."""
+    with pytest.raises(ScenarioError) as caught:
+        find_scenario(name)
+
+    message = str(caught.value)
+    assert name in message
+    assert "\n" not in message
+    assert all(known in message for known in ("grid3x3", "cologne8", "gridNxM", ".sumocfg"))
+
+
+def test_a_missing_configuration_is_refused() -> None:
+    """A path that does not exist is a ScenarioError."""
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        find_scenario("nowhere/city.sumocfg")
+
+
+def test_every_listed_scenario_states_source_and_licence() -> None:
+    """The table tells where each scenario comes from and under which terms."""
+    entries = list_scenarios()
+
+    assert len({entry.name for entry in entries}) == len(entries) == 11
+    assert all(entry.source and entry.licence for entry in entries)
+
+
+def test_a_map_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sumo-rl the error says how to get it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'phasemesh[sim]'")):
+        find_scenario("cologne1")
+
+
+def test_a_missing_simulator_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without wheel, SUMO_HOME or PATH the error names the program and how to get it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.delenv("SUMO_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert sumo_home() is None
+    with pytest.raises(MissingExtraError, match="netgenerate is not installed"):
+        sumo_program("netgenerate")
+
+
+def test_sumo_home_is_the_second_place_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the wheel the environment variable says where SUMO is."""
+    program = tmp_path / "bin" / "netgenerate"
+    program.parent.mkdir()
+    program.write_text("", encoding="utf-8")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setenv("SUMO_HOME", str(tmp_path))
+
+    assert sumo_program("netgenerate") == program
+
+
+def test_grid_names_are_parsed() -> None:
+    """Columns come first; other names are no grids; too large ones are refused."""
+    assert parse_grid("grid2x7") == GridRecipe(columns=2, rows=7)
+    assert parse_grid("mygrid2x7") is None
+    with pytest.raises(ScenarioError, match="at most 26"):
+        parse_grid("grid27x1")
+
+
+def test_the_demand_of_a_grid_is_reproducible_and_seeded() -> None:
+    """The same recipe gives the same bytes, another seed gives other flows."""
+    recipe = GridRecipe(columns=2, rows=3)
+
+    assert demand(recipe) == demand(recipe)
+    assert demand(recipe) != demand(GridRecipe(columns=2, rows=3, seed=2))
+
+
+def test_the_routes_of_a_road_share_all_of_its_traffic(tmp_path: Path) -> None:
+    """Probabilities of each entry sum to one, and each entry has one straight route and two at each crossing."""
+    path = tmp_path / "grid.rou.xml"
+    path.write_text(demand(GridRecipe(columns=3, rows=2)), encoding="utf-8")
+
+    shares: list[list[float]] = []
+    for name, attributes in elements(path):
+        if name == "routeDistribution":
+            shares.append([])
+        elif name == "route":
+            shares[-1].append(float(attributes["probability"]))
+
+    assert [sum(entry) for entry in shares] == pytest.approx([1.0] * 10, abs=1e-4)
+    assert sorted(map(len, shares)) == [5] * 6 + [7] * 4
+
+
+def test_a_grid_that_cannot_be_cached_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder that is a file gives one line, not a stack trace."""
+    (tmp_path / "phasemesh").write_text("", encoding="utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(ScenarioError, match="cannot be written"):
+        find_scenario("grid2x2")
+
+
+@pytest.mark.sumo
+def test_a_refusal_of_netgenerate_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SUMO's generator does not accept is reported with its reason, and nothing is cached."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(ScenarioError, match="netgenerate failed") as caught:
+        generated.grid_scenario("bad", GridRecipe(columns=2, rows=2, road_m=-5.0))
+
+    assert "\n" not in str(caught.value)
+    assert list(generated.cache_folder().iterdir()) == []
+
+
+@pytest.mark.sumo
+@pytest.mark.parametrize(("name", "signals", "degrees"), [("grid3x3", 9, {2, 3, 4}), ("grid1x3", 3, {1, 2})])
+def test_a_generated_grid_needs_no_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, signals: int, degrees: set[int]
+) -> None:
+    """Each crossing is one signal of four safe stages whose neighbours are the crossings beside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    network = read_network(find_scenario(name).net_file)
+
+    assert len(network.controlled) == signals
+    assert network.changes == ()
+    assert [fault for intersection in network.intersections for fault in faults_of_intersection(intersection)] == []
+    assert {len(intersection.stages) for intersection in network.intersections} == {4}
+    assert {len(intersection.neighbours) for intersection in network.intersections} == degrees
+
+
+@pytest.mark.sumo
+def test_every_route_of_a_grid_can_be_driven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consecutive edges of each route are connected in the network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    scenario = find_scenario("grid2x3")
+    joined = {(way.from_edge, way.to_edge) for way in read_net_file(scenario.net_file).connections}
+
+    routes = [found["edges"].split() for name, found in elements(scenario.route_files[0]) if name == "route"]
+
+    assert routes
+    assert all(pair in joined for edges in routes for pair in pairwise(edges))
+
+
+@pytest.mark.sumo
+def test_a_grid_is_made_once_and_byte_for_byte_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look finds the cache; another cache gets the same bytes, without a date in them."""
+    files = []
+    for cache in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        scenario = find_scenario("grid2x2")
+        stamp_ns = scenario.net_file.stat().st_mtime_ns
+        assert find_scenario("grid2x2").net_file.stat().st_mtime_ns == stamp_ns
+        files.append([path.read_bytes() for path in (scenario.config, scenario.net_file, *scenario.route_files)])
+
+    assert files[0] == files[1]
