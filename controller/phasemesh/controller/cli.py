@@ -62,7 +62,7 @@ def agent(
     site: Annotated[Path, typer.Option(help="Folder of the site, as `phasemesh site` writes it.")],
     intersection_id: Annotated[str, typer.Option("--id", help="Intersection to control.")],
     records: Annotated[Path | None, typer.Option(help="File of the flight recorder.")] = None,
-    boot_id: Annotated[int | None, typer.Option(help="Number of this life; must rise. Default: from the clock.")] = None,
+    boot_id: Annotated[int | None, typer.Option(help="Number of this life; it must rise.")] = None,
 ) -> None:
     """Control one intersection until told to stop."""
     from phasemesh.controller.process import AgentLaunch, serve_agent  # noqa: PLC0415 (quick start of other commands)
@@ -106,7 +106,7 @@ def check(path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a 
 
 def replay(
     file: Annotated[Path, typer.Argument(help="A file of the flight recorder.")],
-    bundle: Annotated[str | None, typer.Option(help="Bundle to replay with. Default: the one that was recorded.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Bundle; by default the one recorded.")] = None,
 ) -> None:
     """Re-run every recorded tick and report the first difference; exit code 1 when there is one."""
     from phasemesh.controller.policy.bundle import find_bundle, load_bundle  # noqa: PLC0415 (quick start)

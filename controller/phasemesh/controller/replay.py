@@ -66,7 +66,7 @@ def _decider(header: RecordHeader, policy: Policy | PolicyFault) -> Decider:
 
 
 def _rerun(decider: Decider, record: TickRecord, expected: tuple[int, Mind] | None) -> Mind | Difference:
-    """The mind after `record`; `expected` is the number of the tick after the last one re-run and the mind before it."""
+    """The mind after `record`; `expected` is the tick that follows the last one re-run, and the mind before it."""
     mind = Mind(
         history=record.history_before,
         hidden=np.frombuffer(record.hidden_before, dtype="<f4"),

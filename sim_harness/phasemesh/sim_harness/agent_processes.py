@@ -30,7 +30,9 @@ EDGE_ENVIRONMENT = {
 class AgentProcesses:
     """The processes of the agents of one site."""
 
-    def __init__(self, site_folder: Path, report: Path, names: Sequence[IntersectionId], *, keeps_records: bool) -> None:
+    def __init__(
+        self, site_folder: Path, report: Path, names: Sequence[IntersectionId], *, keeps_records: bool
+    ) -> None:
         """Prepare the forkserver; nothing runs before `start`."""
         self._site_folder = site_folder
         self._report = report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import tempfile
 import time
@@ -32,7 +33,7 @@ from phasemesh.sim_harness.progress import Listener, Progress, Silence
 from phasemesh.sim_harness.provision import LOOPBACK, SiteOptions, find_profile, free_ports, provision
 from phasemesh.sim_harness.result import IntersectionResult, RunResult, quantiles
 from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
-from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
+from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.sim_harness.sumo.programs import write_programs
 
 RESULT_NAME = "result.json"
@@ -257,8 +258,14 @@ class City:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make the report's folder, without what an earlier run recorded there."""
+    if ":" in str(folder):
+        raise InputError(f"--report {folder}: SUMO takes a colon for a network address; choose a path without one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("records", "logs"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / RESULT_NAME).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"--report {folder}: cannot be made: {error.strerror}; choose another folder") from error
 

@@ -1,6 +1,6 @@
 """Runs one request in a process of its own: restarts of SUMO inside a process were seen to change a seed's results.
 
-    python -m phasemesh.sim_harness.worker REQUEST.json
+python -m phasemesh.sim_harness.worker REQUEST.json
 """
 
 from __future__ import annotations

@@ -171,6 +171,14 @@ def test_an_unknown_field_of_the_manifest_is_refused(folder: Path) -> None:
     assert_refused(folder, "surprise")
 
 
+def test_a_field_of_another_type_is_refused(folder: Path) -> None:
+    """Nothing is converted: the text "1" is not the number 1."""
+    document = msgspec.json.decode((folder / MANIFEST_NAME).read_bytes())
+    (folder / MANIFEST_NAME).write_bytes(msgspec.json.encode({**document, "format": "1"}))
+
+    assert_refused(folder, "Expected `int`, got `str`")
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     """There is nothing else to say about such a folder."""
     assert_refused(tmp_path, "manifest.json: cannot be read")

@@ -23,7 +23,7 @@ QUIET_SCRIPT = """
 import sys
 from pathlib import Path
 from phasemesh.controller.policy.session import OnnxPolicy
-OnnxPolicy(Path(sys.argv[1]))
+policy = OnnxPolicy(Path(sys.argv[1]))
 print(len(list(Path("/proc/self/task").iterdir())), *sorted({"torch", "onnx"} & set(sys.modules)))
 """
 

@@ -178,8 +178,8 @@ def _within(distances_m: dict[str, float], limit_m: float) -> int:
 
 
 def _exits(cabinet: Cabinet) -> dict[LaneId, tuple[LaneId, ...]]:
-    movements = cabinet.intersection.movements
-    return {
-        lane.id: tuple(sorted({exit_ for movement in movements if lane.id in movement.lanes for exit_ in movement.exits}))
-        for lane in cabinet.intersection.lanes
-    }
+    exits: dict[LaneId, set[LaneId]] = {lane.id: set() for lane in cabinet.intersection.lanes}
+    for movement in cabinet.intersection.movements:
+        for lane in movement.lanes:
+            exits[lane].update(movement.exits)
+    return {lane: tuple(sorted(found)) for lane, found in exits.items()}

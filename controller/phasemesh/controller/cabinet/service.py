@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import GenericAlias
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -119,14 +120,19 @@ class CabinetService:
         return _json(200, cabinet.snapshot())
 
 
+BodyType = type[Any] | GenericAlias
+"""What msgspec decodes: a struct, or a container of structs."""
+Body = TypeVar("Body")
+
+
 class Route(msgspec.Struct, frozen=True):
     """One endpoint: its method, path, handler of `CabinetService`, and the structs of its bodies."""
 
     method: str
     path: str
     handler: str
-    answer: Any
-    body: Any = None
+    answer: BodyType
+    body: BodyType | None = None
 
 
 ROUTES: tuple[Route, ...] = (
@@ -153,7 +159,7 @@ def cabinet_app(board: CabinetBoard) -> FastAPI:
     return app
 
 
-def _answers(answer: Any) -> dict[int | str, dict[str, Any]]:
+def _answers(answer: BodyType) -> dict[int | str, dict[str, Any]]:
     fault = {"content": {"application/json": {"schema": _schema(CabinetFault)}}}
     return {
         200: {"description": "Done", "content": {"application/json": {"schema": _schema(answer)}}},
@@ -162,11 +168,11 @@ def _answers(answer: Any) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _body(body: Any) -> dict[str, Any]:
+def _body(body: BodyType) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(body)}}}}
 
 
-def _schema(body: Any) -> dict[str, Any]:
+def _schema(body: BodyType) -> dict[str, Any]:
     return msgspec.json.schema(body)
 
 
@@ -178,7 +184,7 @@ def _unknown(cabinet_id: str) -> Response:
     return _json(404, CabinetFault(f"there is no cabinet {cabinet_id!r} here; see /v1/cabinets"))
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _decoded(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body | CabinetFault:
     try:
         return decoder.decode(body)
     except msgspec.DecodeError as error:

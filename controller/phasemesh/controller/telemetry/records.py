@@ -92,11 +92,12 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """One tick: its inputs, what the policy answered, what was chosen, what the guard and the cabinet made of it.
 
     `now_s` is the cabinet time at which the guard judged. `history_before`, `hidden_before` and `step_before` are what
-    the agent carried into the tick, so that each tick can be re-run by itself. `snapshot` is as received, before any plausibility check; `peers` are in the order of
-    `Intersection.neighbours`. Arrays are little-endian single precision bytes: `mask_noise`, `mask` and
-    `mask_probability` [K], `hidden_before` [H], `logits` [S], `hyper_action` [k]; empty when there was none.
-    `wanted_stage` is what `source` chose, `stage` what the guard left of it and `rule` the rule that changed it.
-    `step_ms` holds the wall time of each of `STEP_NAMES`, `cpu_ms` the processor time of the whole tick.
+    the agent carried into the tick, so that each tick can be re-run by itself. `snapshot` is as received, before any
+    plausibility check; `peers` are in the order of `Intersection.neighbours`. Arrays are little-endian single
+    precision bytes: `mask_noise`, `mask` and `mask_probability` [K], `hidden_before` [H], `logits` [S],
+    `hyper_action` [k]; empty when there was none. `wanted_stage` is what `source` chose, `stage` what the guard left
+    of it and `rule` the rule that changed it. `step_ms` holds the wall time of each of `STEP_NAMES`, `cpu_ms` the
+    processor time of the whole tick.
     """
 
     tick: int

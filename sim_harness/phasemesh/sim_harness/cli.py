@@ -1,0 +1,179 @@
+"""The commands of the harness; heavy modules are imported when a command runs, so that the edge can list them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phasemesh.contract.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from phasemesh.sim_harness.request import RunRequest
+    from phasemesh.sim_harness.result import RunResult
+
+DEFAULT_BUNDLE = "approach-lost-time"
+DEFAULT_REPORT = Path("report")
+DEMO_COMPARISON = "fixed,actuated,max-pressure,max-wave"
+WORKERS = 2
+EXIT_INCOMPLETE = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room to `app`."""
+    for name, command in (("run", run), ("compare", compare), ("scenarios", scenarios), ("bench", bench)):
+        app.command(name)(command)
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario, or a .sumocfg.")],
+    bundle: Annotated[str, typer.Option(help="Bundle that the agents run: a name or a path.")] = DEFAULT_BUNDLE,
+    profile: Annotated[str, typer.Option(help="Timing profile: benchmark, street or paper.")] = "benchmark",
+    tick_s: Annotated[float | None, typer.Option(help="Control interval in seconds; by default the bundle's.")] = None,
+    agents: Annotated[str, typer.Option(help="processes (one a signal) or inprocess.")] = "processes",
+    pace: Annotated[str, typer.Option(help="lockstep (as fast as possible) or realtime (wall clock).")] = "lockstep",
+    seconds: Annotated[float | None, typer.Option(help="Simulated seconds; by default the whole scenario.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of SUMO and of the agents' noise.", min=0)] = 1,
+    report: Annotated[Path, typer.Option(help="Folder for results and report.")] = DEFAULT_REPORT,
+    speed: Annotated[float, typer.Option(help="Simulated seconds a wall second in real-time pace.")] = 1.0,
+    comm_deadline_ms: Annotated[float, typer.Option(help="Longest wait for neighbours in a tick.")] = 200.0,
+    signals: Annotated[str | None, typer.Option(help="Signals to control, by comma; the rest run themselves.")] = None,
+    ignore_junction_blocker_s: Annotated[float, typer.Option(help="SUMO's option of that name; -1: off.")] = 20.0,
+    sumo_arg: Annotated[list[str] | None, typer.Option(help="Passed on to SUMO; may be repeated.")] = None,
+    compare_with: Annotated[str, typer.Option(help="Controllers to run beside, by comma, on the same seed.")] = "",
+    gui: Annotated[bool, typer.Option("--gui", help="Open sumo-gui.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print result.json instead of a table.")] = False,
+    records: Annotated[bool, typer.Option(help="Keep the agents' flight records.")] = True,
+    kill: Annotated[
+        list[str] | None, typer.Option(help="ID@SECOND[:SECOND]: kill -9 an agent, start it again.")
+    ] = None,
+) -> None:
+    """Run a city: SUMO, one virtual cabinet and one agent a signal; write a report."""
+    require_sim()
+    from phasemesh.sim_harness.request import RunRequest  # noqa: PLC0415 (the edge lists commands without SUMO)
+
+    request = RunRequest(
+        scenario=scenario,
+        controller=bundle,
+        report=str(report),
+        profile=profile,
+        agents=agents,
+        pace=pace,
+        tick_s=tick_s,
+        seconds=seconds,
+        seed=seed,
+        speed=speed,
+        comm_deadline_ms=comm_deadline_ms,
+        signals=tuple(signals.split(",")) if signals else None,
+        ignore_junction_blocker_s=ignore_junction_blocker_s,
+        sumo_args=tuple(sumo_arg or ()),
+        is_gui=gui,
+        keeps_records=records,
+        kills=tuple(_kill(text) for text in kill or ()),
+    )
+    result = _run_and_report(request, _names(compare_with))
+    _print_result(result, is_json=json)
+    if not result[0].is_complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def compare(
+    scenario: Annotated[list[str], typer.Argument(help="Names of scenarios, or .sumocfg files.")],
+    controllers: Annotated[str, typer.Option(help="By comma: rules, bundles, or bundle:NAME.")],
+    seeds: Annotated[str, typer.Option(help="By comma.")] = "1,2,3",
+    report: Annotated[Path, typer.Option(help="Folder for results and report.")] = DEFAULT_REPORT,
+    profile: Annotated[str, typer.Option(help="Timing profile: benchmark, street or paper.")] = "benchmark",
+    tick_s: Annotated[float | None, typer.Option(help="Control interval; by default each controller's own.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Simulated seconds; by default the whole scenario.")] = None,
+    ignore_junction_blocker_s: Annotated[float, typer.Option(help="SUMO's option of that name; -1: off.")] = 20.0,
+    sumo_arg: Annotated[list[str] | None, typer.Option(help="Passed on to SUMO; may be repeated.")] = None,
+    workers: Annotated[int, typer.Option(help="Runs at a time.", min=1, max=64)] = WORKERS,
+) -> None:
+    """Run controllers on scenarios over seeds, each run in a fresh process; write results.json, a CSV and a report."""
+    require_sim()
+    from phasemesh.sim_harness.compare import comparison_requests, run_comparison  # noqa: PLC0415 (as in run)
+    from phasemesh.sim_harness.request import RunRequest  # noqa: PLC0415 (as in run)
+
+    template = RunRequest(
+        scenario="",
+        controller="",
+        report=str(report),
+        profile=profile,
+        tick_s=tick_s,
+        seconds=seconds,
+        ignore_junction_blocker_s=ignore_junction_blocker_s,
+        sumo_args=tuple(sumo_arg or ()),
+    )
+    requests = comparison_requests(template, scenario, _names(controllers), _seeds(seeds))
+    run_comparison(requests, report, workers)
+
+
+def scenarios() -> None:
+    """List the scenarios that can be run by name."""
+    from phasemesh.sim_harness.scenarios.registry import list_scenarios  # noqa: PLC0415 (as in run)
+
+    for entry in list_scenarios():
+        typer.echo(f"{entry.name:14} {entry.licence:22} {entry.source}")
+    typer.echo("gridNxM        any generated grid, such as grid4x6; or the path of a .sumocfg")
+
+
+def bench(
+    parts: Annotated[str, typer.Option(help="By comma; by default all.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this Markdown file.")] = None,
+) -> None:
+    """Measure what the documentation promises, and print it with this machine's description."""
+    require_sim()
+    from phasemesh.sim_harness.bench import run_benchmarks  # noqa: PLC0415 (as in run)
+
+    text = run_benchmarks(_names(parts))
+    if out is not None:
+        out.write_text(text)
+
+
+def require_sim() -> None:
+    """Raise MissingExtraError with one line when the extra `sim` is not installed."""
+    from importlib.util import find_spec  # noqa: PLC0415 (only here)
+
+    missing = [name for name in ("libsumo", "matplotlib", "rich") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"{', '.join(missing)} not installed; pip install 'phasemesh[sim]'")
+
+
+def _run_and_report(request: RunRequest, beside: tuple[str, ...]) -> tuple[RunResult, ...]:
+    from phasemesh.sim_harness.compare import run_with_comparison  # noqa: PLC0415 (as in run)
+
+    return run_with_comparison(request, beside, WORKERS)
+
+
+def _print_result(results: tuple[RunResult, ...], *, is_json: bool) -> None:
+    import msgspec  # noqa: PLC0415 (as in run)
+
+    from phasemesh.sim_harness.report.table import terminal_table  # noqa: PLC0415 (as in run)
+    from phasemesh.sim_harness.screen import print_table  # noqa: PLC0415 (as in run)
+
+    if is_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(results[0])).decode())
+        return
+    headers, rows = terminal_table(results)
+    print_table(headers, rows, f"{results[0].scenario}, seed {results[0].seed}, {results[0].seconds:.0f} s")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _names(text))
+    except ValueError:
+        raise InputError(f"--seeds {text!r}: must be whole numbers, by comma") from None
+
+
+def _kill(text: str) -> tuple[str, float, float | None]:
+    name, _, times = text.rpartition("@")
+    at_s, _, back_s = times.partition(":")
+    try:
+        return name, float(at_s), float(back_s) if back_s else None
+    except ValueError:
+        raise InputError(f"--kill {text!r}: must look like ID@SECOND or ID@SECOND:SECOND") from None

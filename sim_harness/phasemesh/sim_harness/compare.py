@@ -1,0 +1,97 @@
+"""Many runs beside each other: every run in a fresh process, the results in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.city import City
+from phasemesh.sim_harness.collect import TickTotals
+from phasemesh.sim_harness.report.compare_report import write_compare_report
+from phasemesh.sim_harness.report.run_report import write_run_report
+from phasemesh.sim_harness.report.table import terminal_table
+from phasemesh.sim_harness.request import RunRequest, resolve
+from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.screen import Screen, print_table
+from phasemesh.sim_harness.worker import run_all
+
+INDEX_NAME = "index.html"
+
+
+def comparison_requests(
+    template: RunRequest, scenarios: Sequence[str], controllers: Sequence[str], seeds: Sequence[int]
+) -> list[RunRequest]:
+    """One request for each scenario, controller and seed; raises InputError before anything is run."""
+    if not controllers or not seeds:
+        raise InputError("--controllers and --seeds: give at least one of each")
+    requests = [
+        msgspec.structs.replace(
+            template,
+            scenario=scenario,
+            controller=controller,
+            seed=seed,
+            report=str(Path(template.report) / "runs" / _folder_name(scenario, controller, seed)),
+        )
+        for scenario in scenarios
+        for controller in controllers
+        for seed in seeds
+    ]
+    for request in requests[:: len(seeds)]:
+        City(resolve(request))
+    return requests
+
+
+def _folder_name(*parts: object) -> str:
+    return "_".join("".join(letter if letter.isalnum() or letter in "-." else "-" for letter in str(p)) for p in parts)
+
+
+def run_comparison(requests: Sequence[RunRequest], report: Path, workers: int) -> list[RunResult]:
+    """Run all `requests`, print a table for each scenario, and write the report."""
+    results = _run_beside(requests, workers)
+    for scenario in dict.fromkeys(result.scenario for result in results):
+        headers, rows = terminal_table([result for result in results if result.scenario == scenario])
+        print_table(headers, rows, scenario)
+    report.mkdir(parents=True, exist_ok=True)
+    write_compare_report(report, results)
+    return results
+
+
+def run_with_comparison(request: RunRequest, beside: Sequence[str], workers: int) -> tuple[RunResult, ...]:
+    """One run here, with its screen, then the controllers `beside` on the same seed; the report shows all of them."""
+    others = comparison_requests(_plain(request), [request.scenario], beside, [request.seed]) if beside else []
+    city = City(resolve(request, is_bundle=True), screen := Screen(f"{request.scenario} {request.controller}"))
+    with screen:
+        result = city.run()
+    results = (result, *(_run_beside(others, workers) if result.is_complete else ()))
+    folder = Path(request.report)
+    write_run_report(folder, result, results[1:], city.network.net_file, tick_ms=_tick_ms(folder))
+    screen.note(f"report: {folder / INDEX_NAME}")
+    return results
+
+
+def _plain(request: RunRequest) -> RunRequest:
+    """`request` for rules: each at its own default tick, in one process, without records, window and rehearsal."""
+    return msgspec.structs.replace(
+        request, agents="inprocess", pace="lockstep", tick_s=None, is_gui=False, keeps_records=False, kills=()
+    )
+
+
+def _run_beside(requests: Sequence[RunRequest], workers: int) -> list[RunResult]:
+    with Screen("runs") as screen:
+        return run_all(
+            requests,
+            workers=workers,
+            on_done=lambda result: screen.note(
+                f"{result.scenario} {result.controller} seed {result.seed}: delay {result.delay_s:.1f} s"
+            ),
+        )
+
+
+def _tick_ms(folder: Path) -> list[float]:
+    totals = TickTotals()
+    for path in sorted((folder / "records").glob("*.rec")):
+        totals.note_file(path)
+    return totals.tick_ms

@@ -1,0 +1,76 @@
+"""What is told about one run apart from traffic: a fact is a row of `FACTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from phasemesh.sim_harness.result import Quantiles, RunResult
+
+NONE = "none"
+
+AGENTS_MODES: dict[str, str] = {
+    "processes": "one process for each agent",
+    "inprocess": "all agents in the harness's process",
+    "none": "no agents: SUMO's own control, only watched",
+}
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One line: its title and its text for a run."""
+
+    title: str
+    text: Callable[[RunResult], str]
+
+
+def _mode(result: RunResult) -> str:
+    return AGENTS_MODES.get(result.agents_mode, result.agents_mode)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    by_rule = ", ".join(f"{name or 'unnamed'} {count:,}" for name, count in counts.items())
+    return f"{total:,} ({by_rule})" if counts else NONE
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count:,} ({100.0 * count / of:.3f} %)" if of else f"{count:,}"
+
+
+def _latency(measured: Quantiles) -> str:
+    if not measured.max:
+        return "not measured"
+    return f"p50 {measured.p50:.2f} ms, p99 {measured.p99:.2f} ms, max {measured.max:.2f} ms"
+
+
+def _memory(result: RunResult) -> str:
+    return f"{result.pss_mb_per_agent:.1f} MB" if result.pss_mb_per_agent else "not measured"
+
+
+def _speed(result: RunResult) -> str:
+    rate = f" ({result.seconds / result.wall_s:.1f} simulated s per s)" if result.wall_s else ""
+    return f"{result.wall_s:,.1f} s{rate}"
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact("Simulated", lambda result: f"{result.seconds:,.0f} s"),
+    Fact("Seed", lambda result: str(result.seed)),
+    Fact("Timing profile", lambda result: result.profile or NONE),
+    Fact("Pace", lambda result: result.pace),
+    Fact("Agents", lambda result: f"{result.agents:,}"),
+    Fact("Where they ran", _mode),
+    Fact("Tick", lambda result: f"{result.tick_s:g} s" if result.tick_s else NONE),
+    Fact("Ticks of all agents", lambda result: f"{result.ticks:,}"),
+    Fact("Deadline misses", lambda result: f"{result.deadline_misses:,} neighbour messages late or missing"),
+    Fact("Fallback ticks", lambda result: _share(result.fallback_ticks, result.ticks)),
+    Fact("Decisions replaced by the guard, by rule", lambda result: _counts(result.guard_rejections)),
+    Fact("Tick, wall time without waiting", lambda result: _latency(result.tick_ms)),
+    Fact("Tick, CPU time", lambda result: _latency(result.tick_cpu_ms)),
+    Fact("CPU time of the run", lambda result: f"{result.cpu_s:,.1f} s"),
+    Fact("Wall time of the run", _speed),
+    Fact("Memory for each agent (PSS)", _memory),
+    Fact("Lost agents", lambda result: ", ".join(result.lost_agents) or NONE),
+    Fact("Versions", lambda result: ", ".join(f"{name} {text}" for name, text in result.versions.items()) or NONE),
+)
+"""In the order of the page."""

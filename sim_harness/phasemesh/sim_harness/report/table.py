@@ -1,0 +1,248 @@
+"""The tables of results, for pages and terminals alike: a column is a row of `COLUMNS` or `RUN_COLUMNS`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from phasemesh.sim_harness.controllers import RULE_TICK_S, SUMO_PROGRAMS
+from phasemesh.sim_harness.options import AgentsMode
+from phasemesh.sim_harness.result import RunResult
+
+NOTHING = "-"
+"""Stands where there is no value."""
+LOCKED = "locked"
+INTERRUPTED = "interrupted"
+
+Parts = tuple[str, ...]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The runs behind one row of a table: one run, or one controller's runs over seeds on one scenario.
+
+    `best_rule_s` is the median delay in seconds of the best rule that may be compared with these runs, if there is one.
+    """
+
+    label: str
+    runs: tuple[RunResult, ...]
+    best_rule_s: float | None = None
+    is_best_rule: bool = False
+
+    @property
+    def scenario(self) -> str:
+        """The scenario of all runs."""
+        return self.runs[0].scenario
+
+    @property
+    def measured(self) -> tuple[RunResult, ...]:
+        """The complete runs, which the means are over; all runs where none is complete."""
+        return tuple(run for run in self.runs if run.is_complete) or self.runs
+
+    @property
+    def interrupted(self) -> int:
+        """Runs that did not reach their end."""
+        return sum(not run.is_complete for run in self.runs)
+
+    @property
+    def locked(self) -> int:
+        """Measured runs that locked up."""
+        return sum(run.is_locked for run in self.measured)
+
+    @property
+    def median_delay_s(self) -> float:
+        """Median delay over all measured runs, locked ones included."""
+        return statistics.median(run.delay_s for run in self.measured)
+
+    @property
+    def ratio(self) -> float | None:
+        """Median delay as a share of the best rule's; None where that says nothing."""
+        if not self.best_rule_s or self.interrupted == len(self.runs):
+            return None
+        return self.median_delay_s / self.best_rule_s
+
+
+Value = float | str | None
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column: what stands over it, how its value comes from a row, and the format of numbers."""
+
+    title: str
+    unit: str
+    value: Callable[[Summary], Value]
+    form: str = ""
+
+    @property
+    def header(self) -> str:
+        """Title and unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    def text(self, summary: Summary) -> str:
+        """The cell of `summary`."""
+        value = self.value(summary)
+        if value is None:
+            return NOTHING
+        return value if isinstance(value, str) else format(value, self.form)
+
+
+def is_rule(result: RunResult) -> bool:
+    """Whether SUMO's own control or a rule decided; a bundle by the name of a rule is told by its processes only."""
+    is_named_so = result.controller in SUMO_PROGRAMS or result.controller in RULE_TICK_S
+    return is_named_so and result.agents_mode != AgentsMode.PROCESSES.value
+
+
+def summary_rows(results: Sequence[RunResult]) -> tuple[Summary, ...]:
+    """A row for each scenario and controller, scenarios in the order of `results`, the smallest median delay first.
+
+    Runs of one controller with other agents, another profile or another control interval get rows of their own.
+    """
+    rows: list[Summary] = []
+    for scenario in dict.fromkeys(result.scenario for result in results):
+        groups = _grouped([result for result in results if result.scenario == scenario], _variant)
+        rows += sorted(_against_best_rule(groups), key=lambda row: (row.median_delay_s, row.label))
+    return tuple(rows)
+
+
+def run_rows(result: RunResult, others: Sequence[RunResult]) -> tuple[Summary, ...]:
+    """A row for `result`, then one for each of `others` on the same scenario, the smallest delay first."""
+    beside = sorted((other for other in others if other.scenario == result.scenario), key=lambda run: run.delay_s)
+    best = best_rule(summary_rows([result, *beside]))
+    labels = _labels([_variant_and_seed(run) for run in (result, *beside)])
+    return tuple(
+        Summary(
+            label=label,
+            runs=(run,),
+            best_rule_s=best.median_delay_s if best and _is_comparable((run,), best) else None,
+            is_best_rule=best is not None and run in best.runs,
+        )
+        for label, run in zip(labels, (result, *beside), strict=True)
+    )
+
+
+def best_rule(rows: Sequence[Summary]) -> Summary | None:
+    """The row of the rule with the smallest median delay; None without a complete run of a rule."""
+    rules = [row for row in rows if is_rule(row.runs[0]) and row.interrupted < len(row.runs)]
+    return min(rules, key=lambda row: row.median_delay_s, default=None)
+
+
+def _grouped(results: Sequence[RunResult], key: Callable[[RunResult], Parts]) -> tuple[Summary, ...]:
+    groups: dict[Parts, list[RunResult]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return tuple(
+        Summary(label, tuple(runs)) for label, runs in zip(_labels(list(groups)), groups.values(), strict=True)
+    )
+
+
+def _against_best_rule(rows: Sequence[Summary]) -> tuple[Summary, ...]:
+    best = best_rule(rows)
+    if best is None:
+        return tuple(rows)
+    return tuple(
+        msgspec.structs.replace(
+            row,
+            best_rule_s=best.median_delay_s if _is_comparable(row.measured, best) else None,
+            is_best_rule=row is best,
+        )
+        for row in rows
+    )
+
+
+def _is_comparable(runs: Sequence[RunResult], best: Summary) -> bool:
+    """Delays over windows of different lengths cannot be compared."""
+    return len({run.seconds for run in (*runs, *best.measured)}) == 1
+
+
+def _variant(result: RunResult) -> Parts:
+    return (result.controller, result.agents_mode, result.profile, f"tick {result.tick_s:g} s")
+
+
+def _variant_and_seed(result: RunResult) -> Parts:
+    return (*_variant(result), f"seed {result.seed}")
+
+
+def _labels(variants: Sequence[Parts]) -> list[str]:
+    """The controller's name, and in brackets whatever tells its variants apart."""
+    return [_label(variant, [other for other in variants if other[0] == variant[0]]) for variant in variants]
+
+
+def _label(variant: Parts, namesakes: Sequence[Parts]) -> str:
+    telling = [part for index, part in enumerate(variant) if len({other[index] for other in namesakes}) > 1 and part]
+    return f"{variant[0]} ({', '.join(telling)})" if telling else variant[0]
+
+
+def terminal_table(
+    results: Sequence[RunResult], columns: Sequence[Column] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows as text, one row for each scenario and controller; `columns` are `COLUMNS` unless given."""
+    chosen = (SCENARIO, *(COLUMNS if columns is None else columns))
+    return table_text(summary_rows(results), chosen)
+
+
+def table_text(rows: Sequence[Summary], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Headers and cells of `rows` as text."""
+    return [column.header for column in columns], [[column.text(row) for column in columns] for row in rows]
+
+
+def _mean(pick: Callable[[RunResult], float]) -> Callable[[Summary], float]:
+    return lambda row: statistics.fmean(pick(run) for run in row.measured)
+
+
+def _total(pick: Callable[[RunResult], int]) -> Callable[[Summary], int]:
+    return lambda row: sum(pick(run) for run in row.measured)
+
+
+def _spread(row: Summary) -> str:
+    delays = [run.delay_s for run in row.measured]
+    return f"{min(delays):.2f} to {max(delays):.2f}"
+
+
+def _run_count(row: Summary) -> str:
+    whole = len(row.runs) - row.interrupted
+    return f"{whole} + {row.interrupted} {INTERRUPTED}" if row.interrupted else str(whole)
+
+
+def _marks(row: Summary) -> str:
+    marks = {LOCKED: row.locked, INTERRUPTED: row.interrupted, "best rule": row.is_best_rule}
+    return ", ".join(mark for mark, is_so in marks.items() if is_so)
+
+
+SCENARIO = Column("Scenario", "", lambda row: row.scenario)
+CONTROLLER = Column("Controller", "", lambda row: row.label)
+RATIO = Column("Delay / best rule", "", lambda row: row.ratio, ".3f")
+
+COLUMNS: tuple[Column, ...] = (
+    CONTROLLER,
+    Column("Runs", "", _run_count),
+    Column("Median delay", "s", lambda row: row.median_delay_s, ",.2f"),
+    Column("Min to max", "s", _spread),
+    Column("Mean delay", "s", _mean(lambda run: run.delay_s), ",.2f"),
+    RATIO,
+    Column("Locked", "", lambda row: f"{row.locked} of {len(row.measured)}"),
+    Column("Duration", "s", _mean(lambda run: run.duration_s), ",.1f"),
+    Column("Waiting", "s", _mean(lambda run: run.waiting_s), ",.1f"),
+    Column("Completed", "veh", _mean(lambda run: run.completed), ",.1f"),
+    Column("Unfinished", "veh", _mean(lambda run: run.unfinished), ",.1f"),
+    Column("Undeparted", "veh", _mean(lambda run: run.undeparted), ",.1f"),
+    Column("Collisions", "total", _total(lambda run: run.collisions), ",d"),
+)
+"""Of a comparison: counts of vehicles are means over the runs, collisions the sum."""
+
+RUN_COLUMNS: tuple[Column, ...] = (
+    CONTROLLER,
+    Column("Mark", "", _marks),
+    Column("Delay", "s", lambda row: row.median_delay_s, ",.2f"),
+    RATIO,
+    Column("Duration", "s", _mean(lambda run: run.duration_s), ",.1f"),
+    Column("Waiting", "s", _mean(lambda run: run.waiting_s), ",.1f"),
+    Column("Loaded", "veh", _total(lambda run: run.loaded), ",d"),
+    Column("Completed", "veh", _total(lambda run: run.completed), ",d"),
+    Column("Unfinished", "veh", _total(lambda run: run.unfinished), ",d"),
+    Column("Undeparted", "veh", _total(lambda run: run.undeparted), ",d"),
+    Column("Collisions", "", _total(lambda run: run.collisions), ",d"),
+    Column("Emergency stops", "", _total(lambda run: run.emergency_stops), ",d"),
+    Column("Teleports", "", _total(lambda run: run.teleports), ",d"),
+)
+"""Of one run beside others."""

@@ -1,0 +1,71 @@
+"""What a person sees in the terminal: a progress bar while a city runs, and a table at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from phasemesh.sim_harness.progress import Progress
+
+_STATUS = "delay {delay:6.1f} s  {ticks:5.1f} ticks/s  {misses} missed deadlines  {alive} agents"
+
+
+class Screen:
+    """A listener with a live bar; without a terminal it prints only the lines that should stay."""
+
+    def __init__(self, title: str) -> None:
+        """Show the run `title`."""
+        self.console = Console(file=sys.stderr)
+        self._title = title
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+            TextColumn("{task.fields[status]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Screen:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Stop drawing and leave the last state on the screen."""
+        self._bars.stop()
+
+    def show(self, progress: Progress) -> None:
+        """As in `Listener`."""
+        status = _STATUS.format(
+            delay=progress.delay_s,
+            ticks=progress.ticks_per_s,
+            misses=progress.deadline_misses,
+            alive=progress.alive,
+        )
+        if self._task is None:
+            self._task = self._bars.add_task(self._title, total=progress.length_s, status=status)
+        self._bars.update(self._task, completed=progress.elapsed_s, status=status)
+
+    def note(self, text: str) -> None:
+        """As in `Listener`."""
+        self.console.print(text, highlight=False)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Print a table to standard output, numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(100, Console().width)).print(table)
