@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 
 import msgspec
@@ -85,12 +84,15 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     readings: tuple[LaneReading, ...]
 
 
+_LIMITS = tuple(READING_LIMITS.values())
+
+
 def plausible(reading: LaneReading) -> LaneReading:
-    """`reading` itself, or `INVALID_READING` when a value is missing, not finite or out of range (I21)."""
+    """`reading` itself, or `INVALID_READING` when a value is not finite or out of range (I21)."""
     if not reading.is_valid:
         return INVALID_READING
-    for name, (low, high) in READING_LIMITS.items():
-        value = getattr(reading, name)
-        if not (math.isfinite(value) and low <= value <= high):
+    # Every comparison with NaN is false, so that the range alone also refuses what is not finite.
+    for value, (low, high) in zip(msgspec.structs.astuple(reading), _LIMITS, strict=False):
+        if not low <= value <= high:
             return INVALID_READING
     return reading

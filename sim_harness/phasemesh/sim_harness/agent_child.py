@@ -7,21 +7,37 @@ import os
 import sys
 from pathlib import Path
 
+import fastapi.openapi.utils
 import prometheus_client
-import uvicorn
+import uvicorn.lifespan.off
+import uvicorn.loops.asyncio
+import uvicorn.protocols.http.auto
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from phasemesh.contract.errors import PhasemeshError
-from phasemesh.controller.operator import service
-from phasemesh.controller.policy import session
+from phasemesh.controller.clock import MonotonicClock
+from phasemesh.controller.operator.service import operator_app
+from phasemesh.controller.policy.bundle import installed_bundles, load_bundle
+from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.process import AgentLaunch, serve_agent
 
 EXIT_REFUSED = 2
 EXIT_BROKEN = 1
 
-PRELOADED = (prometheus_client, uvicorn, service)
+PRELOADED = (ed25519, fastapi.openapi.utils, uvicorn.protocols.http.auto)
 """Modules that every agent needs and that would otherwise be imported after the fork, in each of them."""
 
-session.preload()
+
+def _warm_up() -> None:
+    """Do once what every child would otherwise do for itself: a first session alone costs 10 MB that forks share."""
+    operator_app(lambda: None, prometheus_client.CollectorRegistry(), MonotonicClock().mono_ns)
+    for folder in installed_bundles().values():
+        load_bundle(folder, trusted_keys()).policy(0)
+        return
+
+
+_warm_up()
+gc.collect()
 gc.freeze()
 
 

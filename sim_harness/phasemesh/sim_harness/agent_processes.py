@@ -23,6 +23,7 @@ EDGE_ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
 }
 """What every agent's process has in its environment before anything is imported."""
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from phasemesh.sim_harness.report.compare_report import write_compare_report
+from phasemesh.sim_harness.report.run_report import write_run_report
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.collect import TickTotals
-from phasemesh.sim_harness.report.compare_report import write_compare_report
-from phasemesh.sim_harness.report.run_report import write_run_report
 from phasemesh.sim_harness.report.table import terminal_table
 from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.result import RunResult

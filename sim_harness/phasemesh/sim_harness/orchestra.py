@@ -152,7 +152,7 @@ class Orchestra:
             due_s = self._started_s + self._bridge.elapsed_s / self._options.speed
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         elif self._bridge.elapsed_s >= self._options.length_s:
-            return
+            board.close()
         elif self._bridge.is_tick:
             self._barrier.begin(self._bridge.step_count)
             board.publish()
@@ -222,6 +222,8 @@ def make_server(board: CabinetBoard, port: int) -> QuietServer:
             ws="none",
             log_config=None,
             access_log=False,
+            date_header=False,
+            server_header=False,
             timeout_graceful_shutdown=1,
         )
     )

@@ -6,6 +6,7 @@ It uses the standard library's client because the request sits inside the tick: 
 from __future__ import annotations
 
 import http.client
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -20,8 +21,10 @@ from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
 REQUEST_TIMEOUT_S = 5.0
 """How long an answer may take beyond the wait that was asked for."""
 
-_TROUBLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
+_TROUBLE = (OSError, http.client.HTTPException)
 """What a connection to a cabinet may run into while control goes on."""
+
+Answer = TypeVar("Answer")
 
 
 class HttpDriver:
@@ -29,11 +32,9 @@ class HttpDriver:
 
     def __init__(self, url: str, intersection_id: IntersectionId) -> None:
         """Prepare the connection; raises SiteError when `url` is not an HTTP address."""
-        address = urlsplit(url)
-        if address.scheme != "http" or not address.hostname:
-            raise SiteError(f"cabinet address {url!r} of {intersection_id}: must look like http://host:port")
-        self._connection = http.client.HTTPConnection(address.hostname, address.port or 80, REQUEST_TIMEOUT_S)
-        self._path = f"{address.path.rstrip('/')}/v1/cabinets/{quote(intersection_id, safe='')}"
+        address = _parse(url, intersection_id)
+        self._connection = http.client.HTTPConnection(address.host, address.port, REQUEST_TIMEOUT_S)
+        self._path = f"{address.path}/v1/cabinets/{quote(intersection_id, safe='')}"
         self._snapshots = msgspec.json.Decoder(Snapshot)
         self._applied = msgspec.json.Decoder(AppliedCommand)
         self._encoder = msgspec.json.Encoder()
@@ -49,12 +50,16 @@ class HttpDriver:
         answer = self._request("GET", query, None, wait_s=timeout_s)
         if isinstance(answer, DriverFault):
             return answer
-        return self._snapshots.decode(answer) if answer else None
+        snapshot = _decoded(self._snapshots, answer) if answer else None
+        return snapshot
 
     def apply(self, command: Command) -> AppliedCommand | DriverFault:
         """As in `Driver`; never repeated by itself, since a late command must not be obeyed."""
         answer = self._request("POST", "/command", self._encoder.encode(command))
-        return answer if isinstance(answer, DriverFault) else self._applied.decode(answer)
+        if isinstance(answer, DriverFault):
+            return answer
+        applied = _decoded(self._applied, answer)
+        return applied
 
     def close(self) -> None:
         """As in `Driver`."""
@@ -80,8 +85,32 @@ class HttpDriver:
         return answer
 
 
+class _Address(NamedTuple):
+    host: str
+    port: int
+    path: str
+
+
+def _parse(url: str, intersection_id: IntersectionId) -> _Address:
+    address = urlsplit(url)
+    try:
+        port = address.port or http.client.HTTP_PORT
+    except ValueError:
+        port = 0
+    if address.scheme != "http" or not address.hostname or not port:
+        raise SiteError(f"cabinet address {url!r} of {intersection_id}: must look like http://host:port")
+    return _Address(address.hostname, port, address.path.rstrip("/"))
+
+
+def _decoded(decoder: msgspec.json.Decoder[Answer], answer: bytes) -> Answer | DriverFault:
+    try:
+        return decoder.decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return DriverFault(f"the cabinet's answer cannot be read: {error}")
+
+
 def _reason(answer: bytes) -> str:
     try:
         return msgspec.json.decode(answer, type=CabinetFault).reason
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return answer[:200].decode(errors="replace")

@@ -13,10 +13,10 @@ from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.plans.table import PLANS
 
 
-def own_cabinet(entry: SiteIntersection, site: SiteFile) -> Cabinet:
-    """A cabinet inside this process, as the adapters need that have no controller unit below them."""
+def own_cabinet(entry: SiteIntersection, site: SiteFile, now_s: float = 0.0) -> Cabinet:
+    """A cabinet inside this process from `now_s` on, as adapters need that have no controller unit below them."""
     plan = PLANS[entry.plan](entry.intersection, entry.timings)
-    return Cabinet(entry.intersection, entry.timings, plan, tick_s=site.tick_s, now_s=0.0)
+    return Cabinet(entry.intersection, entry.timings, plan, tick_s=site.tick_s, now_s=now_s)
 
 
 def _http(entry: SiteIntersection, _site: SiteFile) -> Driver:
@@ -29,7 +29,8 @@ def _memory(entry: SiteIntersection, site: SiteFile) -> Driver:
 
 def _traci(entry: SiteIntersection, site: SiteFile) -> Driver:
     address = parse_address(entry.cabinet)
-    return TraciDriver(TraciSession(address.host, address.port), address.tls_id, own_cabinet(entry, site))
+    session = TraciSession(address.host, address.port)
+    return TraciDriver(session, address.tls_id, own_cabinet(entry, site, session.now_s))
 
 
 ADAPTERS: dict[AdapterKind, Callable[[SiteIntersection, SiteFile], Driver]] = {

@@ -44,9 +44,13 @@ class TraciAddress(NamedTuple):
 def parse_address(text: str) -> TraciAddress:
     """The parts of `traci://host:port/tls_id`; raises SiteError when one is missing."""
     address = urlsplit(text)
-    if address.scheme != "traci" or not address.hostname or not address.port or len(address.path) < 2:
+    try:
+        port = address.port
+    except ValueError:
+        port = None
+    if address.scheme != "traci" or not address.hostname or not port or len(address.path) < 2:
         raise SiteError(f"cabinet address {text!r}: must look like traci://host:port/tls_id")
-    return TraciAddress(address.hostname, address.port, unquote(address.path[1:]))
+    return TraciAddress(address.hostname, port, unquote(address.path[1:]))
 
 
 class TraciSession:

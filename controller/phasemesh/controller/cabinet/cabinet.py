@@ -13,6 +13,8 @@ from phasemesh.contract.command import (
     AppliedCommand,
     Command,
     CommandKind,
+    Interval,
+    SignalState,
     advance,
     lights,
     request_stage,
@@ -120,7 +122,7 @@ class Cabinet:
     def step(self, step: int, now_s: float, readings: tuple[LaneReading, ...] | None = None) -> None:
         """Go on to `now_s`: end intervals that are over, note detectors, and run the own plan without a live lease."""
         elapsed_s, self._step, self._now_s = now_s - self._now_s, step, now_s
-        self._signal = advance(self._signal, self._timings, now_s)
+        self._signal = _as_shown(self._signal, advance(self._signal, self._timings, now_s), self._timings, now_s)
         self._history = note_signal(self._history, self.intersection, self._signal, now_s)
         if readings is not None:
             self.read(readings)
@@ -191,3 +193,17 @@ class Cabinet:
             signal=self._signal,
             lease_until_s=self._lease.until_s if self._lease else self._now_s,
         )
+
+
+def _as_shown(before: SignalState, after: SignalState, timings: tuple[StageTiming, ...], now_s: float) -> SignalState:
+    """`after` as a cabinet shows it, whose lights change only at steps.
+
+    An interval counts from the step that first shows it, and a red clearance is shown even where a coarse step would
+    jump over it; neither makes a difference when all times are whole numbers of steps.
+    """
+    if after == before:
+        return after
+    skips_red = before.interval is Interval.YELLOW and after.interval is Interval.GREEN
+    if skips_red and timings[before.from_stage].red_clearance_s > 0:
+        return msgspec.structs.replace(after, interval=Interval.RED_CLEARANCE, since_s=now_s)
+    return msgspec.structs.replace(after, since_s=now_s)

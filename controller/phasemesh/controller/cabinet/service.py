@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
@@ -37,6 +38,7 @@ class CabinetBoard:
         self.cabinets = dict(cabinets)
         self.on_command = on_command
         self.on_lease = on_lease
+        self._is_closed = False
         self._waiting: dict[IntersectionId, list[tuple[int, asyncio.Future[None]]]] = {}
 
     def publish(self) -> None:
@@ -47,9 +49,15 @@ class CabinetBoard:
                 if step > after_step and not future.done():
                     future.set_result(None)
 
+    def close(self) -> None:
+        """Show nobody the present step or a later one: the city has come to its end."""
+        self._is_closed = True
+
     async def newer(self, name: IntersectionId, after_step: int, timeout_s: float) -> Snapshot | None:
         """The snapshot of cabinet `name` once its step is above `after_step`; None when that takes too long."""
         snapshot = self.cabinets[name].snapshot()
+        if self._is_closed:
+            return None
         if snapshot.step > after_step:
             return snapshot
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -126,7 +134,10 @@ Body = TypeVar("Body")
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One endpoint: its method, path, handler of `CabinetService`, and the structs of its bodies."""
+    """One endpoint: its method, path, handler of `CabinetService`, and the structs of its bodies.
+
+    Ids of cabinets may hold any character, slashes included.
+    """
 
     method: str
     path: str
@@ -137,35 +148,45 @@ class Route(msgspec.Struct, frozen=True):
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/cabinets", "list_cabinets", list[str]),
-    Route("GET", "/v1/cabinets/{cabinet_id}/state", "read_state", Snapshot),
-    Route("POST", "/v1/cabinets/{cabinet_id}/command", "obey", AppliedCommand, Command),
-    Route("POST", "/v1/cabinets/{cabinet_id}/lease", "lease", Snapshot, LeaseRequest),
-    Route("PUT", "/v1/cabinets/{cabinet_id}/detectors", "detect", Snapshot, tuple[LaneReading, ...]),
+    Route("GET", "/v1/cabinets/{cabinet_id:path}/state", "read_state", Snapshot),
+    Route("POST", "/v1/cabinets/{cabinet_id:path}/command", "obey", AppliedCommand, Command),
+    Route("POST", "/v1/cabinets/{cabinet_id:path}/lease", "lease", Snapshot, LeaseRequest),
+    Route("PUT", "/v1/cabinets/{cabinet_id:path}/detectors", "detect", Snapshot, tuple[LaneReading, ...]),
 )
 
 
 def cabinet_app(board: CabinetBoard) -> FastAPI:
     """The service for the cabinets of `board`, with its OpenAPI document."""
     app = FastAPI(title="phasemesh cabinet", version="1", description=__doc__ or "")
+    app.add_exception_handler(RequestValidationError, _not_understood)
     service = CabinetService(board)
     for route in ROUTES:
         app.add_api_route(
             route.path,
             getattr(service, route.handler),
             methods=[route.method],
-            responses=_answers(route.answer),
+            responses=_answers(route),
             openapi_extra=_body(route.body) if route.body is not None else None,
         )
+    bodies = [body for route in ROUTES for body in (route.answer, route.body) if body is not None]
+    app.openapi()["components"] = {"schemas": _schemas([*bodies, CabinetFault])[1]}
     return app
 
 
-def _answers(answer: BodyType) -> dict[int | str, dict[str, Any]]:
+def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
     fault = {"content": {"application/json": {"schema": _schema(CabinetFault)}}}
     return {
-        200: {"description": "Done", "content": {"application/json": {"schema": _schema(answer)}}},
+        200: {"description": "Done", "content": {"application/json": {"schema": _schema(route.answer)}}},
         404: {"description": "There is no such cabinet", **fault},
         422: {"description": "The request cannot be understood", **fault},
+        **_other_answers(route, fault),
     }
+
+
+def _other_answers(route: Route, fault: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    if route.body is LeaseRequest:
+        return {409: {"description": "A newer agent holds the cabinet", **fault}}
+    return {204: {"description": "There is no newer step yet"}} if route.handler == "read_state" else {}
 
 
 def _body(body: BodyType) -> dict[str, Any]:
@@ -173,11 +194,20 @@ def _body(body: BodyType) -> dict[str, Any]:
 
 
 def _schema(body: BodyType) -> dict[str, Any]:
-    return msgspec.json.schema(body)
+    return _schemas([body])[0][0]
+
+
+def _schemas(bodies: list[BodyType]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    return msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
 
 
 def _json(status: int, body: object) -> Response:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+
+
+async def _not_understood(_request: Request, error: Exception) -> Response:
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    return _json(422, CabinetFault("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults)))
 
 
 def _unknown(cabinet_id: str) -> Response:
@@ -187,5 +217,5 @@ def _unknown(cabinet_id: str) -> Response:
 def _decoded(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body | CabinetFault:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return CabinetFault(str(error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -30,7 +32,13 @@ def serve_cabinet(folder: Path, name: IntersectionId, host: str, port: int) -> N
         await server.serve(sockets=[listener])
         stepping.cancel()
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     asyncio.run(serve())
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """Nothing: uvicorn has ended its service by the time it raises the signal again, which would end in an error."""
 
 
 async def _step(board: CabinetBoard, cabinet: Cabinet, period_s: float, step_s: float) -> None:

@@ -66,7 +66,9 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> OperatorServer:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at `host` and `port`; raises EndpointError when the address cannot be bound."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, because asyncio sends small answers without delay only on sockets that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

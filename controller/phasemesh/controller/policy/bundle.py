@@ -94,11 +94,14 @@ def find_bundle(name_or_path: str | Path) -> Path:
     Raises:
         BundleError: Neither an installed bundle nor a folder with a manifest; lists the known names.
     """
+    path = Path(name_or_path)
+    has_manifest = (path / MANIFEST_NAME).is_file()
+    if has_manifest and len(path.parts) > 1:
+        return path
     known = installed_bundles()
     if str(name_or_path) in known:
         return known[str(name_or_path)]
-    path = Path(name_or_path)
-    if (path / MANIFEST_NAME).is_file():
+    if has_manifest:
         return path
     names = ", ".join(sorted(known)) or "none"
     raise BundleError(f"{name_or_path}: is no folder with a {MANIFEST_NAME} and no installed bundle; known are {names}")

@@ -54,11 +54,6 @@ def _runtime() -> _Runtime:
     return _Runtime(onnxruntime, errors)
 
 
-def preload() -> None:
-    """Import onnxruntime now, for a process that will be forked: its sessions must be made after the fork."""
-    _runtime()
-
-
 class OnnxPolicy:
     """A `Policy` whose graph is an ONNX file; single-threaded, since a tick needs far less than one core.
 

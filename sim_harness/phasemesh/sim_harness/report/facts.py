@@ -34,10 +34,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return f"{total:,} ({by_rule})" if counts else NONE
 
 
-def _share(count: int, of: int) -> str:
-    return f"{count:,} ({100.0 * count / of:.3f} %)" if of else f"{count:,}"
-
-
 def _latency(measured: Quantiles) -> str:
     if not measured.max:
         return "not measured"
@@ -63,7 +59,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("Tick", lambda result: f"{result.tick_s:g} s" if result.tick_s else NONE),
     Fact("Ticks of all agents", lambda result: f"{result.ticks:,}"),
     Fact("Deadline misses", lambda result: f"{result.deadline_misses:,} neighbour messages late or missing"),
-    Fact("Fallback ticks", lambda result: _share(result.fallback_ticks, result.ticks)),
+    Fact("Fallback ticks", lambda result: f"{result.fallback_ticks:,} decided by a local plan"),
     Fact("Decisions replaced by the guard, by rule", lambda result: _counts(result.guard_rejections)),
     Fact("Tick, wall time without waiting", lambda result: _latency(result.tick_ms)),
     Fact("Tick, CPU time", lambda result: _latency(result.tick_cpu_ms)),

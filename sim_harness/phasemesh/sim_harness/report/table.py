@@ -57,10 +57,8 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float | None:
-        """Median delay as a share of the best rule's; None where that says nothing."""
-        if not self.best_rule_s or self.interrupted == len(self.runs):
-            return None
-        return self.median_delay_s / self.best_rule_s
+        """Median delay over the best rule's; None without a rule to compare with."""
+        return self.median_delay_s / self.best_rule_s if self.best_rule_s else None
 
 
 Value = float | str | None
@@ -100,59 +98,48 @@ def summary_rows(results: Sequence[RunResult]) -> tuple[Summary, ...]:
     """
     rows: list[Summary] = []
     for scenario in dict.fromkeys(result.scenario for result in results):
-        groups = _grouped([result for result in results if result.scenario == scenario], _variant)
-        rows += sorted(_against_best_rule(groups), key=lambda row: (row.median_delay_s, row.label))
+        groups = _grouped([result for result in results if result.scenario == scenario])
+        beside_best = (_beside_best_rule(group, groups) for group in groups)
+        rows += sorted(beside_best, key=lambda row: (row.median_delay_s, row.label))
     return tuple(rows)
 
 
 def run_rows(result: RunResult, others: Sequence[RunResult]) -> tuple[Summary, ...]:
     """A row for `result`, then one for each of `others` on the same scenario, the smallest delay first."""
     beside = sorted((other for other in others if other.scenario == result.scenario), key=lambda run: run.delay_s)
-    best = best_rule(summary_rows([result, *beside]))
-    labels = _labels([_variant_and_seed(run) for run in (result, *beside)])
-    return tuple(
-        Summary(
-            label=label,
-            runs=(run,),
-            best_rule_s=best.median_delay_s if best and _is_comparable((run,), best) else None,
-            is_best_rule=best is not None and run in best.runs,
-        )
-        for label, run in zip(labels, (result, *beside), strict=True)
+    runs = (result, *beside)
+    groups = _grouped(runs)
+    labels = _labels([_variant_and_seed(run) for run in runs])
+    return tuple(_beside_best_rule(Summary(label, (run,)), groups) for label, run in zip(labels, runs, strict=True))
+
+
+def best_rule(row: Summary, rows: Sequence[Summary]) -> Summary | None:
+    """The rule among `rows` with the smallest median delay over the same simulated time as `row`, if there is one."""
+    comparable = [rule for rule in rows if is_rule(rule.runs[0]) and _are_comparable(row, rule)]
+    return min(comparable, key=lambda rule: rule.median_delay_s, default=None)
+
+
+def _are_comparable(row: Summary, rule: Summary) -> bool:
+    """Delays over windows of different lengths cannot be compared, nor can those of interrupted runs."""
+    runs = (*row.measured, *rule.measured)
+    return all(run.is_complete for run in runs) and len({run.seconds for run in runs}) == 1
+
+
+def _beside_best_rule(row: Summary, rows: Sequence[Summary]) -> Summary:
+    best = best_rule(row, rows)
+    if best is None:
+        return row
+    return msgspec.structs.replace(
+        row, best_rule_s=best.median_delay_s, is_best_rule=_variant(row.runs[0]) == _variant(best.runs[0])
     )
 
 
-def best_rule(rows: Sequence[Summary]) -> Summary | None:
-    """The row of the rule with the smallest median delay; None without a complete run of a rule."""
-    rules = [row for row in rows if is_rule(row.runs[0]) and row.interrupted < len(row.runs)]
-    return min(rules, key=lambda row: row.median_delay_s, default=None)
-
-
-def _grouped(results: Sequence[RunResult], key: Callable[[RunResult], Parts]) -> tuple[Summary, ...]:
+def _grouped(results: Sequence[RunResult]) -> tuple[Summary, ...]:
     groups: dict[Parts, list[RunResult]] = {}
     for result in results:
-        groups.setdefault(key(result), []).append(result)
-    return tuple(
-        Summary(label, tuple(runs)) for label, runs in zip(_labels(list(groups)), groups.values(), strict=True)
-    )
-
-
-def _against_best_rule(rows: Sequence[Summary]) -> tuple[Summary, ...]:
-    best = best_rule(rows)
-    if best is None:
-        return tuple(rows)
-    return tuple(
-        msgspec.structs.replace(
-            row,
-            best_rule_s=best.median_delay_s if _is_comparable(row.measured, best) else None,
-            is_best_rule=row is best,
-        )
-        for row in rows
-    )
-
-
-def _is_comparable(runs: Sequence[RunResult], best: Summary) -> bool:
-    """Delays over windows of different lengths cannot be compared."""
-    return len({run.seconds for run in (*runs, *best.measured)}) == 1
+        groups.setdefault(_variant(result), []).append(result)
+    labels = _labels(list(groups))
+    return tuple(Summary(label, tuple(runs)) for label, runs in zip(labels, groups.values(), strict=True))
 
 
 def _variant(result: RunResult) -> Parts:
