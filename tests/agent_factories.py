@@ -48,16 +48,22 @@ STALE_AFTER_TICKS = 3
 
 
 class FixedPolicy:
-    """Always gives the same scores; counts the calls in its recurrent state and keeps what it was asked."""
+    """Always gives the same scores; counts the calls in its recurrent state and keeps what it was asked.
+
+    While `fault` is set it has no answer.
+    """
 
     def __init__(self, *scores: float) -> None:
         """Score the stages as in `scores`."""
         self.scores = scores
         self.inputs: list[PolicyInput] = []
+        self.fault = ""
 
     def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
         """As in `Policy`."""
         self.inputs.append(inputs)
+        if self.fault:
+            return PolicyFault(self.fault)
         count = len(inputs.mask_noise)
         return PolicyOutput(
             stage_logits=np.array(self.scores, dtype=np.float32),
@@ -108,12 +114,15 @@ class Resident(NamedTuple):
     cabinet: Cabinet
     driver: FaultyDriver
     transport: MemoryTransport
+    policy: Policy | PolicyFault
 
 
-def make_cabinet(intersection: Intersection, *, now_s: float = 0.0, plan: PlanKind = PlanKind.ACTUATED) -> Cabinet:
+def make_cabinet(intersection: Intersection, *, now_s: float = 0.0, step: int = 0) -> Cabinet:
     """A cabinet under the benchmark profile whose agent commands every five seconds."""
     timings = make_timings(intersection)
-    return Cabinet(intersection, timings, PLANS[plan](intersection, timings), tick_s=TICK_S, now_s=now_s)
+    return Cabinet(
+        intersection, timings, PLANS[PlanKind.ACTUATED](intersection, timings), tick_s=TICK_S, now_s=now_s, step=step
+    )
 
 
 def make_decider(
@@ -172,7 +181,7 @@ class Town:
         mailbox = Mailbox(intersection.neighbours, STALE_AFTER_TICKS)
         decider = make_decider(intersection, policy)
         agent = Agent(settings, decider, driver, transport, mailbox, decision_clock=self.clock)
-        return Resident(agent, cabinet, driver, transport)
+        return Resident(agent, cabinet, driver, transport, policy)
 
     def tick(
         self, queues_veh: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0), *, absent: tuple[str, ...] = ()
@@ -182,6 +191,11 @@ class Town:
         present = {name: resident for name, resident in self.residents.items() if name not in absent}
         sensed = {name: resident.agent.sense(resident.cabinet.snapshot()) for name, resident in present.items()}
         return {name: resident.agent.act(sensed[name]) for name, resident in present.items()}
+
+    def begin(self, readings: tuple[LaneReading, ...]) -> None:
+        """Let all detectors report before the first step."""
+        for resident in self.residents.values():
+            resident.cabinet.step(0, 0.0, readings)
 
     def advance(self, readings: tuple[LaneReading, ...], steps: int = STEPS_PER_TICK) -> None:
         """Let `steps` seconds pass in all cabinets."""
@@ -209,6 +223,7 @@ def make_site(
     pace: Pace = Pace.LOCKSTEP,
     speed: float = 1.0,
     bundle: str = "max-pressure",
+    operator: str = "",
 ) -> Site:
     """Write a site of crossings under the benchmark profile to `folder`; agents publish at `ports` of loopback."""
     keypairs = {name: generate_keypair() for name in streets}
@@ -230,17 +245,17 @@ def make_site(
         seed=7,
         directory=directory,
     )
-    entries = tuple(_entry(make_intersection(name, others), cabinet) for name, others in streets.items())
+    entries = tuple(_entry(make_intersection(name, others), cabinet, operator) for name, others in streets.items())
     write_site(folder, site, entries, keypairs)
     return Site(folder, site, entries, keypairs)
 
 
-def _entry(intersection: Intersection, cabinet: str) -> SiteIntersection:
+def _entry(intersection: Intersection, cabinet: str, operator: str) -> SiteIntersection:
     return SiteIntersection(
         intersection=intersection,
         timings=make_timings(intersection),
         plan=PlanKind.ACTUATED,
         adapter=AdapterKind.HTTP,
         cabinet=cabinet,
-        operator="",
+        operator=operator,
     )

@@ -22,10 +22,10 @@ Answer = TypeVar("Answer")
 class CabinetServer:
     """Serves `cabinets` from a thread until it is closed."""
 
-    def __init__(self, *cabinets: Cabinet) -> None:
-        """Listen at a free port of loopback."""
+    def __init__(self, *cabinets: Cabinet, port: int = 0) -> None:
+        """Listen at `port` of loopback, by default a free one."""
         self.board = CabinetBoard({cabinet.intersection.id: cabinet for cabinet in cabinets})
-        self._listener = listen("127.0.0.1", 0)
+        self._listener = listen("127.0.0.1", port)
         config = uvicorn.Config(
             cabinet_app(self.board), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1
         )

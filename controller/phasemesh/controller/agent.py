@@ -157,8 +157,9 @@ class Agent:
             self.mailbox.accept(arrival, self._tick)
 
     def note_driver_fault(self, reason: str) -> None:
-        """The driver gave no snapshot: the next tick, if any, starts from RELEASED."""
-        self._driver_fault = reason
+        """The driver gave no snapshot: the next tick starts from RELEASED, unless it is the first of this life."""
+        if self._mind is not None:
+            self._driver_fault = reason
 
     def _observe(self, snapshot: Snapshot) -> Sensed:
         watch = Stopwatch()

@@ -29,7 +29,7 @@ def main() -> None:
         typer.echo(f"phasemesh: {error}", err=True)
         sys.exit(EXIT_REFUSED)
     except typer.TyperException as error:
-        typer.echo(f"phasemesh: {error}; see --help", err=True)
+        typer.echo(f"phasemesh: {error.format_message().rstrip('.')}; see --help", err=True)
         sys.exit(EXIT_REFUSED)
     except typer.Exit as error:
         sys.exit(error.exit_code)
@@ -43,7 +43,6 @@ def make_app() -> typer.Typer:
     app = typer.Typer(
         name="phasemesh",
         help="A controller runtime in which every signalised intersection runs its own agent process.",
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from phasemesh.contract.detection import Snapshot
-from phasemesh.contract.errors import BundleError
+from phasemesh.contract.errors import BundleError, EndpointError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import Pace, PeerAddress, SiteFile, SiteIntersection
 from phasemesh.contract.tensors import PolicyFault
@@ -35,6 +35,7 @@ from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, load_b
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.site_folder import address_of, read_intersection, read_keypair, read_site
+from phasemesh.controller.telemetry.log import configure_logging
 from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, Rung, TickRecord
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, TickSummary, drop_counts, summarise
 
@@ -84,7 +85,7 @@ class AgentProcess:
         self._clock = MonotonicClock()
         self._started_ns = self._clock.mono_ns()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._server = self._serve()
+        self._server = self._serve_or_let_go()
         self._parent = os.getppid()
         self._is_stopping = False
         self._last: TickRecord | None = None
@@ -144,6 +145,14 @@ class AgentProcess:
         )
         mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks)
         return Agent(settings, decider, self._driver, self._transport, mailbox, decision_clock=self._decision_clock)
+
+    def _serve_or_let_go(self) -> OperatorServer | None:
+        try:
+            return self._serve()
+        except EndpointError:
+            self._driver.close()
+            self._transport.close()
+            raise
 
     def _serve(self) -> OperatorServer | None:
         if not self._entry.operator:
@@ -290,6 +299,7 @@ def _decision_clock(site: SiteFile) -> Clock:
 
 def serve_agent(launch: AgentLaunch, *, on_ready: Callable[[], None] = lambda: None) -> None:
     """Run one agent until SIGTERM or SIGINT; raises PhasemeshError when it cannot start."""
+    configure_logging()
     process = AgentProcess(launch)
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -87,6 +87,7 @@ def _rerun(decider: Decider, record: TickRecord, expected: tuple[int, Mind] | No
         "wanted_stage": (record.wanted_stage, choice.stage),
         "stage": (record.stage, verdict.stage),
         "rule": (record.rule, verdict.rule),
+        "is_accepted": (record.is_accepted, verdict.is_accepted),
     }
     for what, (recorded, replayed) in pairs.items():
         if recorded != replayed:

@@ -69,7 +69,7 @@ def read_intersection(folder: Path, site: SiteFile, name: IntersectionId) -> Sit
     """The description of `name`; raises SiteError when it is unknown, missing or contradicts itself."""
     path = intersection_path(folder, address_of(folder, site, name).number)
     entry = _read(path, SiteIntersection)
-    _refuse(path, faults_of_site_intersection(entry, site))
+    _refuse(path, _faults_of_entry(entry, site, name))
     return entry
 
 
@@ -107,8 +107,14 @@ def faults_of_site_folder(folder: Path) -> list[str]:
             faults.append(str(error))
             continue
         neighbours[name] = entry.intersection.neighbours
-        faults += [f"{path}: {fault}" for fault in faults_of_site_intersection(entry, site)]
+        faults += [f"{path}: {fault}" for fault in _faults_of_entry(entry, site, name)]
     return faults + _one_way_faults(neighbours)
+
+
+def _faults_of_entry(entry: SiteIntersection, site: SiteFile, name: IntersectionId) -> list[str]:
+    found = entry.intersection.id
+    swapped = [] if found == name else [f"intersection.id: is the description of {found!r}, not of {name!r}"]
+    return swapped + faults_of_site_intersection(entry, site)
 
 
 def _one_way_faults(neighbours: dict[IntersectionId, tuple[IntersectionId, ...]]) -> list[str]:
@@ -125,7 +131,7 @@ def _read(path: Path, kind: type[Decoded]) -> Decoded:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise SiteError(f"{path}: {error.strerror}; write the site with `phasemesh site`") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SiteError(f"{path}: {error}; write the site again with `phasemesh site`") from error
 
 

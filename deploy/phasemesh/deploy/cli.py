@@ -38,8 +38,10 @@ def site(
     from phasemesh.sim_harness.scenarios.registry import find_scenario  # noqa: PLC0415 (likewise)
     from phasemesh.sim_harness.sumo.network import read_network  # noqa: PLC0415 (likewise)
 
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"--out {out}: is not empty; choose a new folder, so that no key is overwritten")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"--out {out}: is not an empty folder; choose a new one, so that no key is overwritten")
+    if not cabinet.startswith("http://"):
+        raise InputError(f"--cabinet {cabinet}: must look like http://host:port")
     chosen = find_scenario(scenario)
     network = read_network(chosen.net_file, tuple(signals.split(",")) if signals else None)
     options = SiteOptions(

@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 
 import fastapi.openapi.utils
+import msgspec
 import prometheus_client
 import uvicorn.lifespan.off
 import uvicorn.loops.asyncio
 import uvicorn.protocols.http.auto
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from phasemesh.contract.command import AppliedCommand
+from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import PhasemeshError
+from phasemesh.contract.site import SiteFile, SiteIntersection
 from phasemesh.controller.clock import MonotonicClock
 from phasemesh.controller.operator.service import operator_app
 from phasemesh.controller.policy.bundle import installed_bundles, load_bundle
@@ -30,6 +34,8 @@ PRELOADED = (ed25519, fastapi.openapi.utils, uvicorn.protocols.http.auto)
 
 def _warm_up() -> None:
     """Do once what every child would otherwise do for itself: a first session alone costs 10 MB that forks share."""
+    for struct in (SiteFile, SiteIntersection, Snapshot, AppliedCommand):
+        msgspec.json.Decoder(struct)
     operator_app(lambda: None, prometheus_client.CollectorRegistry(), MonotonicClock().mono_ns)
     for folder in installed_bundles().values():
         load_bundle(folder, trusted_keys()).policy(0)

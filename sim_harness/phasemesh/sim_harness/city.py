@@ -33,7 +33,7 @@ from phasemesh.sim_harness.progress import Listener, Progress, Silence
 from phasemesh.sim_harness.provision import LOOPBACK, SiteOptions, find_profile, free_ports, provision
 from phasemesh.sim_harness.result import IntersectionResult, RunResult, quantiles
 from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
-from phasemesh.sim_harness.sumo.network import read_network
+from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 from phasemesh.sim_harness.sumo.programs import write_programs
 
 RESULT_NAME = "result.json"
@@ -61,6 +61,7 @@ class City:
         self.options = options
         self._listener = listener or Silence()
         self.network = read_network(options.scenario.net_file, options.signals)
+        _check_kills(options, self.network)
         profile = find_profile(options.profile)
         self.timings: dict[IntersectionId, tuple[StageTiming, ...]] = {
             each.id: stage_timings(each, profile) for each in self.network.intersections
@@ -190,7 +191,7 @@ class City:
                 cabinet=f"http://{LOOPBACK}:{port}",
                 speed=options.speed,
                 comm_deadline_ms=options.comm_deadline_ms,
-                seed=options.seed,
+                seed=options.noise_seed,
             ),
         )
         return {name: read_intersection(folder, site, name).operator for name in site.directory}
@@ -255,6 +256,13 @@ class City:
         """Control intervals decided by a local plan: an agent's, or a cabinet's without an agent."""
         own_plan_s = sum(cabinet.own_plan_s for cabinet in bridge.cabinets.values())
         return totals.plan_ticks + round(own_plan_s / self.options.effective_tick_s)
+
+
+def _check_kills(options: RunOptions, network: CityNetwork) -> None:
+    known = [intersection.id for intersection in network.intersections]
+    for name, _, _ in options.kills:
+        if name not in known:
+            raise InputError(f"--kill: there is no agent {name!r}; there are {', '.join(known)}")
 
 
 def _make_folder(folder: Path) -> None:

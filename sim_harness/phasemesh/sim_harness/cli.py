@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BUNDLE = "approach-lost-time"
 DEFAULT_REPORT = Path("report")
-DEMO_COMPARISON = "fixed,actuated,max-pressure,max-wave"
 WORKERS = 2
 EXIT_INCOMPLETE = 130
 
@@ -149,13 +148,13 @@ def _run_and_report(request: RunRequest, beside: tuple[str, ...]) -> tuple[RunRe
 def _print_result(results: tuple[RunResult, ...], *, is_json: bool) -> None:
     import msgspec  # noqa: PLC0415 (as in run)
 
-    from phasemesh.sim_harness.report.table import terminal_table  # noqa: PLC0415 (as in run)
+    from phasemesh.sim_harness.report.table import run_table  # noqa: PLC0415 (as in run)
     from phasemesh.sim_harness.screen import print_table  # noqa: PLC0415 (as in run)
 
     if is_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(results[0])).decode())
         return
-    headers, rows = terminal_table(results)
+    headers, rows = run_table(results[0], results[1:])
     print_table(headers, rows, f"{results[0].scenario}, seed {results[0].seed}, {results[0].seconds:.0f} s")
 
 

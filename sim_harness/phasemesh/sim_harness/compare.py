@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from phasemesh.sim_harness.report.compare_report import write_compare_report
-from phasemesh.sim_harness.report.run_report import write_run_report
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.city import City
-from phasemesh.sim_harness.collect import TickTotals
-from phasemesh.sim_harness.report.table import terminal_table
+from phasemesh.sim_harness.report.compare_report import write_compare_report
+from phasemesh.sim_harness.report.run_report import write_run_report
+from phasemesh.sim_harness.report.table import comparison_table
 from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.screen import Screen, print_table
@@ -52,7 +51,7 @@ def run_comparison(requests: Sequence[RunRequest], report: Path, workers: int) -
     """Run all `requests`, print a table for each scenario, and write the report."""
     results = _run_beside(requests, workers)
     for scenario in dict.fromkeys(result.scenario for result in results):
-        headers, rows = terminal_table([result for result in results if result.scenario == scenario])
+        headers, rows = comparison_table([result for result in results if result.scenario == scenario])
         print_table(headers, rows, scenario)
     report.mkdir(parents=True, exist_ok=True)
     write_compare_report(report, results)
@@ -67,7 +66,7 @@ def run_with_comparison(request: RunRequest, beside: Sequence[str], workers: int
         result = city.run()
     results = (result, *(_run_beside(others, workers) if result.is_complete else ()))
     folder = Path(request.report)
-    write_run_report(folder, result, results[1:], city.network.net_file, tick_ms=_tick_ms(folder))
+    write_run_report(folder, result, results[1:], city.network.net_file)
     screen.note(f"report: {folder / INDEX_NAME}")
     return results
 
@@ -88,10 +87,3 @@ def _run_beside(requests: Sequence[RunRequest], workers: int) -> list[RunResult]
                 f"{result.scenario} {result.controller} seed {result.seed}: delay {result.delay_s:.1f} s"
             ),
         )
-
-
-def _tick_ms(folder: Path) -> list[float]:
-    totals = TickTotals()
-    for path in sorted((folder / "records").glob("*.rec")):
-        totals.note_file(path)
-    return totals.tick_ms

@@ -82,7 +82,7 @@ def bundle_controller(name_or_path: str) -> Controller:
         raise InputError(f"{error}; rules are {', '.join((*SUMO_PROGRAMS, *RULE_TICK_S))}") from error
     bundle = load_bundle(folder, trusted_keys())
     return Controller(
-        name=name_or_path,
+        name=f"{BUNDLE_PREFIX}{name_or_path}" if name_or_path in RULE_TICK_S else name_or_path,
         kind=ControllerKind.BUNDLE,
         tick_s=bundle.manifest.tick_s,
         bundle=folder,

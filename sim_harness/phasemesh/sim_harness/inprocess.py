@@ -85,7 +85,7 @@ def _agent(
     settings = AgentSettings(
         intersection_id=intersection.id,
         boot_id=BOOT_ID,
-        seed=options.seed,
+        seed=options.noise_seed,
         is_deterministic=options.controller.is_deterministic,
         waits_for_step=True,
         comm_deadline_ms=options.comm_deadline_ms,
@@ -110,7 +110,7 @@ def _writers(
                 timings=timings[name],
                 tick_s=options.effective_tick_s,
                 steps_per_tick=options.steps_per_tick,
-                seed=options.seed,
+                seed=options.noise_seed,
                 stale_after_ticks=PEER_STATE.stale_after_ticks,
                 comm_deadline_ms=options.comm_deadline_ms,
                 bundle=options.controller.name,

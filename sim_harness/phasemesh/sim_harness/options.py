@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,9 +25,9 @@ class AgentsMode(StrEnum):
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `seconds` is None for the whole window of the scenario, `tick_s` None for the controller's default.
 
-    `comm_deadline_ms` is wall time in both paces. `kills` tells the harness to kill -9 the agent of an intersection at
-    a simulated second and, unless the second number is None, to start it again at another: a rehearsal of the
-    commonest fault.
+    `seed` is SUMO's, `noise_seed` that of the agents' noise. `comm_deadline_ms` is wall time in both paces. `kills`
+    tells the harness to kill -9 the agent of an intersection at a simulated second and, unless the second number is
+    None, to start it again at another: a rehearsal of the commonest fault.
     """
 
     scenario: Scenario
@@ -38,6 +39,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     tick_s: float | None = None
     seconds: float | None = None
     seed: int = 1
+    noise_seed: int = 1
     speed: float = 1.0
     comm_deadline_ms: float = 200.0
     signals: tuple[str, ...] | None = None
@@ -50,7 +52,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def effective_tick_s(self) -> float:
         """The control interval in seconds: asked for, else prescribed by the profile, else the controller's own."""
-        return self.tick_s or find_profile(self.profile).tick_s or self.controller.tick_s
+        if self.tick_s is not None:
+            return self.tick_s
+        return find_profile(self.profile).tick_s or self.controller.tick_s
 
     @property
     def length_s(self) -> float:
@@ -70,13 +74,23 @@ def check_options(options: RunOptions) -> None:
     tick_s = options.effective_tick_s
     if not 1.0 <= tick_s <= 60.0 or tick_s != round(tick_s):
         raise InputError(f"--tick-s {tick_s}: must be a whole number of seconds from 1 to 60")
-    if options.length_s < tick_s:
+    if not options.length_s >= tick_s:  # also refuses what is not a number
         raise InputError(f"--seconds {options.seconds}: must be at least one tick of {tick_s} s")
     if not 0.1 <= options.speed <= 100.0:
         raise InputError(f"--speed {options.speed}: must be from 0.1 to 100")
     if not 1.0 <= options.comm_deadline_ms <= 1000.0 * tick_s:
         raise InputError(f"--comm-deadline-ms {options.comm_deadline_ms}: must be from 1 ms to one tick")
-    if options.agents is AgentsMode.INPROCESS and options.pace is Pace.REALTIME:
+    _check_agents(options)
+
+
+def _check_agents(options: RunOptions) -> None:
+    is_here = options.agents is AgentsMode.INPROCESS
+    if is_here and options.pace is Pace.REALTIME:
         raise InputError("--pace realtime: agents in one process can only run in lockstep; use --agents processes")
-    if options.agents is AgentsMode.PROCESSES and options.controller.kind is ControllerKind.RULE:
+    if not is_here and options.controller.kind is ControllerKind.RULE:
         raise InputError(f"{options.controller.name} is a rule: rules run with --agents inprocess; give a --bundle")
+    if is_here and options.kills:
+        raise InputError("--kill: only a process can be killed; use --agents processes")
+    for name, at_s, back_s in options.kills:
+        if not (0.0 <= at_s < math.inf and (back_s is None or at_s < back_s < math.inf)):
+            raise InputError(f"--kill {name}@{at_s}: the seconds must rise from 0")

@@ -79,6 +79,8 @@ class Orchestra:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         serving = asyncio.create_task(listening.serve())
         try:
+            while not listening.started and not serving.done():
+                await asyncio.sleep(0.01)
             await self._start_agents()
             watching = asyncio.create_task(self._watch_misses())
             await self._play(board)
@@ -88,7 +90,8 @@ class Orchestra:
         finally:
             self._is_over = True
             self.pss_mb = self._agents.mean_pss_mb()
-            self._agents.stop()
+            # In a thread, so that agents which wait for an answer of the service still get it.
+            await asyncio.to_thread(self._agents.stop)
             listening.should_exit = True
             await serving
 

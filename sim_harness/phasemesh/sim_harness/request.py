@@ -26,6 +26,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tick_s: float | None = None
     seconds: float | None = None
     seed: int = 1
+    noise_seed: int | None = None
     speed: float = 1.0
     comm_deadline_ms: float = 200.0
     signals: tuple[str, ...] | None = None
@@ -50,6 +51,7 @@ def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
         tick_s=request.tick_s,
         seconds=request.seconds,
         seed=request.seed,
+        noise_seed=request.noise_seed if request.noise_seed is not None else request.seed,
         speed=request.speed,
         comm_deadline_ms=request.comm_deadline_ms,
         signals=request.signals,

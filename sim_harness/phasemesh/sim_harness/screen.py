@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
@@ -13,6 +14,8 @@ from rich.table import Table
 
 from phasemesh.sim_harness.progress import Progress
 
+MIN_WIDTH = 120
+"""Characters that a table may use where the width of the terminal is unknown."""
 _STATUS = "delay {delay:6.1f} s  {ticks:5.1f} ticks/s  {misses} missed deadlines  {alive} agents"
 
 
@@ -21,10 +24,10 @@ class Screen:
 
     def __init__(self, title: str) -> None:
         """Show the run `title`."""
-        self.console = Console(file=sys.stderr)
+        self.console = _console(sys.stderr)
         self._title = title
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
             TextColumn("{task.fields[status]}"),
@@ -58,7 +61,12 @@ class Screen:
 
     def note(self, text: str) -> None:
         """As in `Listener`."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, soft_wrap=True)
+
+
+def _console(file: TextIO, width: int | None = None) -> Console:
+    """Prints letter by letter, since ids and paths may hold brackets and colons."""
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -68,4 +76,4 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
         table.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in rows:
         table.add_row(*row)
-    Console(width=max(100, Console().width)).print(table)
+    _console(sys.stdout, max(MIN_WIDTH, Console().width)).print(table)

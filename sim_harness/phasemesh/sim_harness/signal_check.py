@@ -53,9 +53,10 @@ def check_signal_states(
     """All breaches in a recording of SUMO (`SaveTLSStates`), one line each; empty when there are none.
 
     Looked for are: conflicting greens or yellows, letters other than `G`, `g`, `y` and `r`, green that ends without
-    yellow, yellow that does not last what its stage demands (up to one step more) or does not end in red, green of a
-    movement or of a whole stage below the minimum green, and green before the red clearance of a conflicting movement
-    is over. Intervals cut off by `commanded_from_s` or by the end of the recording are not judged by their length.
+    yellow, yellow that does not last what its stage demands (up to one step more), yellow that does not end in red
+    (or, for a turn that loses its protection, in permissive green), green of a movement or of a whole stage below the
+    minimum green, and green before the red clearance of a conflicting movement is over. Intervals cut off by
+    `commanded_from_s` or by the end of the recording are not judged by their length.
 
     Args:
         path: The recording; the index of a letter is that of the movement.
@@ -145,13 +146,14 @@ class _Watch:
             self._movements = [_Run(now, row.time_s, is_whole=False) for now in shown]
         changed = [index for index, run in enumerate(self._movements) if run.shown != shown[index]]
         for index in changed:
-            self._judge_change(index, self._movements[index], shown[index], row.time_s)
+            self._judge_change(index, self._movements[index], shown[index], row)
         for index in changed:
             if shown[index] == "green":
                 self._judge_clearance(index, row.time_s)
             self._movements[index] = _Run(shown[index], row.time_s, is_whole=True)
 
-    def _judge_change(self, index: int, run: _Run, shown: str, now_s: float) -> None:
+    def _judge_change(self, index: int, run: _Run, shown: str, row: _Row) -> None:
+        now_s = row.time_s
         lasted_s, limits = now_s - run.since_s, self._limits[index]
         if run.shown == "green":
             if shown != "yellow":
@@ -161,7 +163,7 @@ class _Watch:
         elif shown == "yellow":
             self._fault(now_s, f"movement {index} turned from {run.shown} to yellow")
         if run.shown == "yellow":
-            if shown != "red":
+            if shown != "red" and row.letters[index] != "g":
                 self._fault(now_s, f"movement {index} turned from yellow to {shown}")
             if run.is_whole and not self._is_yellow_right(lasted_s, limits):
                 self._fault(now_s, f"movement {index} was yellow for {lasted_s:g} s, not {limits.yellows_s} s")

@@ -257,9 +257,10 @@ def test_stages_without_times_are_refused() -> None:
 
 
 def test_a_coarse_step_never_jumps_over_the_red_clearance() -> None:
-    """A cabinet whose lights change only every two seconds shows a clearance of one second for a whole step."""
+    """A cabinet whose lights change only every two seconds shows a clearance of one second for one step."""
     crossing = make_intersection()
-    times = make_timings(crossing, STREET)
+    timing = msgspec.structs.replace(STREET.timing, yellow_s=3.0, red_clearance_s=1.0)
+    times = (timing, timing)
     cabinet = Cabinet(crossing, times, PLANS[PlanKind.ACTUATED](crossing, times), tick_s=TICK_S, now_s=0.0)
     shown = []
     for step in range(1, 10):
@@ -373,3 +374,20 @@ def test_the_own_plan_starves_nobody(drawn: tuple[Intersection, tuple[StageTimin
         green |= {index for index, letter in enumerate(cabinet.lights) if letter in GREEN_LETTERS}
 
     assert green == set(range(len(intersection.movements)))
+
+
+@brisk
+@given(timing=timings(), step_s=st.sampled_from(STEPS_S))
+def test_a_coarse_step_never_shortens_a_time(timing: StageTiming, step_s: float) -> None:
+    """Times that are no whole number of steps are shown longer: yellow by less than a step, and no green too short."""
+    times = (timing, timing)
+    cabinet = Cabinet(CROSSING, times, PLANS[PlanKind.ACTUATED](CROSSING, times), tick_s=TICK_S, now_s=0.0)
+    impatient = [Wish(1, stage % 2, CommandKind.STAGE, 1, 1, 0.0) for stage in range(100)]
+    shown = lights_under(cabinet, impatient, step_s, QUEUED)
+    columns = [[lights[index] for lights in shown] for index in range(4)]
+    yellows_s = {step_s * run for letters in columns for run in closed_runs(letters, frozenset("y"))}
+    greens_s = {step_s * run for letters in columns for run in closed_runs(letters, GREEN_LETTERS)}
+
+    assert all(timing.yellow_s - 1e-6 <= yellow_s < timing.yellow_s + step_s for yellow_s in yellows_s)
+    assert all(green_s >= timing.min_green_s - 1e-6 for green_s in greens_s)
+    assert greens_s

@@ -6,6 +6,7 @@ It uses the standard library's client because the request sits inside the tick: 
 from __future__ import annotations
 
 import http.client
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -50,16 +51,14 @@ class HttpDriver:
         answer = self._request("GET", query, None, wait_s=timeout_s)
         if isinstance(answer, DriverFault):
             return answer
-        snapshot = _decoded(self._snapshots, answer) if answer else None
-        return snapshot
+        return _decoded(self._snapshots.decode, answer) if answer else None
 
     def apply(self, command: Command) -> AppliedCommand | DriverFault:
         """As in `Driver`; never repeated by itself, since a late command must not be obeyed."""
         answer = self._request("POST", "/command", self._encoder.encode(command))
         if isinstance(answer, DriverFault):
             return answer
-        applied = _decoded(self._applied, answer)
-        return applied
+        return _decoded(self._applied.decode, answer)
 
     def close(self) -> None:
         """As in `Driver`."""
@@ -102,9 +101,9 @@ def _parse(url: str, intersection_id: IntersectionId) -> _Address:
     return _Address(address.hostname, port, address.path.rstrip("/"))
 
 
-def _decoded(decoder: msgspec.json.Decoder[Answer], answer: bytes) -> Answer | DriverFault:
+def _decoded(decode: Callable[[bytes], Answer], answer: bytes) -> Answer | DriverFault:
     try:
-        return decoder.decode(answer)
+        return decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return DriverFault(f"the cabinet's answer cannot be read: {error}")
 

@@ -135,8 +135,17 @@ def operator_app(
 
         return respond
 
-    app = FastAPI(title="phasemesh agent", version=VERSION, docs_url=None, redoc_url=None)
     routes = (*ROUTES, _metrics_route(registry))
+
+    class Documented(FastAPI):
+        """Makes its document when somebody asks for it, since an agent must start quickly and stay small."""
+
+        def openapi(self) -> dict[str, Any]:
+            document = super().openapi()
+            document["components"] = {"schemas": _schemas(list(_types(routes)))[1]}
+            return document
+
+    app = Documented(title="phasemesh agent", version=VERSION, docs_url=None, redoc_url=None)
     for route in routes:
         app.add_api_route(
             route.path,
@@ -146,7 +155,6 @@ def operator_app(
             response_class=Response,
             responses=_responses(route),
         )
-    app.openapi()["components"] = {"schemas": _schemas(list(_types(routes)))[1]}
     return app
 
 

@@ -18,9 +18,10 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; overflow-wrap: any
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 p { margin: .4rem 0; max-width: 50rem; } .soft, figcaption { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .55rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } thead th { white-space: normal; }
-th:first-child, td:first-child, .facts td { text-align: left; } .facts td, .facts th { white-space: normal; }
+th:first-child, td:first-child, .facts td { text-align: left; } .facts td, .facts th { white-space: normal;
+  vertical-align: top; }
 tr.mark { background: var(--mark); font-weight: 600; }
 .banner { background: var(--warn); border-left: .35rem solid var(--warn-line); padding: .6rem .9rem; margin: 1rem 0;
   max-width: none; font-weight: 600; }

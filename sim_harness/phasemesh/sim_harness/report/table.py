@@ -233,3 +233,34 @@ RUN_COLUMNS: tuple[Column, ...] = (
     Column("Teleports", "", _total(lambda run: run.teleports), ",d"),
 )
 """Of one run beside others."""
+
+TERMINAL_TITLES = frozenset(
+    {
+        "Controller",
+        "Runs",
+        "Delay",
+        "Median delay",
+        "Min to max",
+        "Delay / best rule",
+        "Locked",
+        "Waiting",
+        "Unfinished",
+        "Undeparted",
+        "Collisions",
+    }
+)
+"""Columns that fit a terminal of 100 characters; the pages show all of them."""
+
+
+def run_table(result: RunResult, others: Sequence[RunResult]) -> tuple[list[str], list[list[str]]]:
+    """One run beside others, for a terminal."""
+    return table_text(run_rows(result, others), _narrow(RUN_COLUMNS))
+
+
+def comparison_table(results: Sequence[RunResult]) -> tuple[list[str], list[list[str]]]:
+    """The controllers of one scenario, for a terminal."""
+    return table_text(summary_rows(results), _narrow(COLUMNS))
+
+
+def _narrow(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if column.title in TERMINAL_TITLES]

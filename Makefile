@@ -1,0 +1,45 @@
+# Four commands, each of which can be repeated and works offline once everything is installed:
+#   make demo    a real city, one process per signal, with a report
+#   make test    everything installed, linted, typed and tested
+#   make setup   .venv with all extras
+#   make bench   the figures of docs/benchmarks.md
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+DEV := build editables hatchling hypothesis import-linter mypy psutil pytest pytest-cov pytest-timeout ruff types-psutil
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: demo test setup bench lint clean
+
+demo: $(VENV)/.sim
+	$(BIN)/phasemesh run ingolstadt21 --compare-with fixed,actuated,max-pressure,max-wave --report report
+
+test: $(VENV)/.all lint
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+setup: $(VENV)/.all
+
+bench: $(VENV)/.all
+	$(BIN)/phasemesh bench
+
+lint: $(VENV)/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.sim: $(SOURCES) | $(VENV)/bin/python
+	$(PIP) -e '.[sim]'
+	touch $@
+
+$(VENV)/.all: $(SOURCES) | $(VENV)/bin/python
+	$(PIP) -e '.[sim,train]' $(DEV)
+	touch $@ $(VENV)/.sim
+
+clean:
+	rm -rf $(VENV) report dist build

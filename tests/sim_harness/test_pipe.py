@@ -1,0 +1,98 @@
+"""The pipe loses nothing: wire, guard, adapters and processes change not a single trip."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from city_runs import digest, run_city
+
+from phasemesh.contract.timing import BENCHMARK, stage_timings
+from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.sim_harness.signal_check import check_signal_states
+from phasemesh.sim_harness.sumo.connection import SIGNAL_STATES_NAME
+from phasemesh.sim_harness.sumo.network import read_network
+
+pytestmark = [pytest.mark.sumo, pytest.mark.slow, pytest.mark.timeout(600)]
+
+DEADLINE_MS = 1000.0
+"""What is compared are decisions, not speed: a busy machine must not make a message late."""
+SCENARIOS = {"cologne3": 1200.0, "ingolstadt7": 900.0, "grid5x5": 450.0}
+"""Scenarios with the simulated seconds that are compared."""
+
+
+@pytest.mark.parametrize(("scenario", "seconds"), SCENARIOS.items())
+def test_max_pressure_gives_the_same_trips_in_processes_in_one_process_and_in_numpy(
+    tmp_path: Path, scenario: str, seconds: float
+) -> None:
+    """The max-pressure bundle over HTTP and CURVE, the same bundle in one process, and the plain rule agree."""
+    runs = {
+        "processes": run_city(
+            tmp_path / "p",
+            scenario,
+            "bundle:max-pressure",
+            seconds=seconds,
+            agents="processes",
+            comm_deadline_ms=DEADLINE_MS,
+            keeps_records=True,
+        ),
+        "bundle": run_city(tmp_path / "b", scenario, "bundle:max-pressure", seconds=seconds),
+        "rule": run_city(tmp_path / "r", scenario, "max-pressure", seconds=seconds),
+    }
+
+    assert (runs["processes"].deadline_misses, runs["processes"].fallback_ticks) == (0, 0)
+    assert digest(tmp_path / "p") == digest(tmp_path / "b") == digest(tmp_path / "r")
+    assert runs["processes"].ticks == runs["bundle"].ticks == runs["rule"].ticks > 0
+    for result in runs.values():
+        assert (result.collisions, result.emergency_stops, result.fallback_ticks) == (0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of fixed random weights that reads messages, mask and hidden state, signed with your own key."""
+    pytest.importorskip("torch", reason="needs the extra `train`")
+    out = tmp_path_factory.mktemp("bundles") / "random-7"
+    command = [sys.executable, "-m", "phasemesh.controller", "export", "random:7", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(("scenario", "seconds"), SCENARIOS.items())
+def test_random_weights_that_read_messages_mask_and_hidden_state_give_the_same_trips(
+    tmp_path: Path, random_bundle: Path, scenario: str, seconds: float
+) -> None:
+    """A bundle whose choices hang on every message and every noise decides alike in N processes and in one."""
+    apart = run_city(
+        tmp_path / "p", scenario, str(random_bundle), seconds=seconds, agents="processes", comm_deadline_ms=DEADLINE_MS
+    )
+    run_city(tmp_path / "b", scenario, str(random_bundle), seconds=seconds)
+
+    assert (apart.deadline_misses, apart.fallback_ticks) == (0, 0)
+    assert digest(tmp_path / "p") == digest(tmp_path / "b")
+
+
+@pytest.mark.train
+def test_other_noise_gives_other_trips(tmp_path: Path, random_bundle: Path) -> None:
+    """The random bundle's choices really hang on its noise, and through it on mask and messages."""
+    for seed in (1, 99):
+        run_city(tmp_path / str(seed), "ingolstadt7", str(random_bundle), seconds=600.0, noise_seed=seed)
+
+    assert digest(tmp_path / "1") != digest(tmp_path / "99")
+
+
+@pytest.mark.parametrize(("scenario", "seconds"), SCENARIOS.items())
+def test_nothing_unsafe_is_shown_in_sumos_own_record_of_the_lights(
+    tmp_path: Path, scenario: str, seconds: float
+) -> None:
+    """SUMO's record of the lights shows no conflict, short yellow, skipped yellow or short green."""
+    run_city(tmp_path, scenario, "bundle:approach-lost-time", seconds=seconds)
+    chosen = find_scenario(scenario)
+    network = read_network(chosen.net_file)
+    timings = {each.id: stage_timings(each, BENCHMARK) for each in network.intersections}
+
+    faults = check_signal_states(tmp_path / SIGNAL_STATES_NAME, network.intersections, timings, chosen.begin_s)
+
+    assert faults == []

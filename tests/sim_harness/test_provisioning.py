@@ -1,0 +1,130 @@
+"""From a network to a site: what is written can be read, is faultless, and keeps its secrets."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from net_files import write_row
+
+from phasemesh.contract.errors import InputError
+from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.site import AdapterKind, Pace, PlanKind, SiteFile
+from phasemesh.contract.timing import PROFILES, stage_timings
+from phasemesh.controller.site_folder import faults_of_site_folder, read_intersection, read_keypair, read_site
+from phasemesh.sim_harness.provision import SiteOptions, find_profile, free_ports, provision
+from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
+
+OPTIONS = SiteOptions(
+    name="row", profile="street", pace=Pace.REALTIME, tick_s=2.0, bundle="max-pressure", cabinet="http://127.0.0.1:8600"
+)
+
+
+class Written(NamedTuple):
+    """A site and where it stands."""
+
+    folder: Path
+    site: SiteFile
+    network: CityNetwork
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """The site of a row of three signals."""
+    network = read_network(write_row(tmp_path / "row.net.xml"))
+    return Written(tmp_path / "site", provision(tmp_path / "site", network, OPTIONS), network)
+
+
+def test_a_written_site_has_no_faults(written: Written) -> None:
+    """`phasemesh check` finds nothing, and what is read is what was returned."""
+    assert faults_of_site_folder(written.folder) == []
+    assert read_site(written.folder) == written.site
+
+
+def test_a_site_says_what_was_asked_for(written: Written) -> None:
+    """Name, pace, tick, bundle, seed and the observation spec stand in the shared part."""
+    site = written.site
+
+    assert (site.name, site.profile, site.pace, site.tick_s) == ("row", "street", Pace.REALTIME, 2.0)
+    assert (site.bundle, site.seed, site.spec_hash) == ("max-pressure", 1, SPEC_HASH)
+    assert site.is_simulated
+
+
+def test_every_commanded_signal_is_described_with_the_times_of_the_profile(written: Written) -> None:
+    """The description is that of the network, the driver speaks HTTP, and the own plan is the actuated one."""
+    for intersection in written.network.intersections:
+        entry = read_intersection(written.folder, written.site, intersection.id)
+        assert entry.intersection == intersection
+        assert entry.timings == stage_timings(intersection, PROFILES["street"])
+        assert (entry.adapter, entry.cabinet, entry.plan) == (AdapterKind.HTTP, OPTIONS.cabinet, PlanKind.ACTUATED)
+
+    assert list(written.site.directory) == ["a", "b", "c"]
+
+
+def test_no_two_services_share_a_port(written: Written) -> None:
+    """Every agent publishes and serves its operators at an address of its own, on loopback."""
+    endpoints = [address.endpoint.removeprefix("tcp://") for address in written.site.directory.values()]
+    operators = [read_intersection(written.folder, written.site, name).operator for name in written.site.directory]
+
+    every = [*endpoints, *operators]
+
+    assert len(set(every)) == len(every) == 6
+    assert all(address.startswith("127.0.0.1:") for address in every)
+
+
+def test_secrets_are_for_their_owner_only(written: Written) -> None:
+    """Key files have mode 0600 in a folder of mode 0700, and each fits the public key of the directory."""
+    keys = written.folder / "keys"
+
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()}
+
+    assert modes == {0o600}
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700
+    for name, address in written.site.directory.items():
+        assert read_keypair(written.folder, written.site, name).public == address.public_key
+
+
+def test_keys_are_fresh_every_time(tmp_path: Path, written: Written) -> None:
+    """Two sites of one network share no key."""
+    again = provision(tmp_path / "again", written.network, OPTIONS)
+
+    keys = [address.public_key for site in (written.site, again) for address in site.directory.values()]
+
+    assert len(set(keys)) == 6
+
+
+def test_agents_may_do_without_endpoints_for_operators(tmp_path: Path, written: Written) -> None:
+    """A site without them is in order too."""
+    options = SiteOptions(
+        name="quiet",
+        profile="paper",
+        pace=Pace.LOCKSTEP,
+        tick_s=5.0,
+        bundle="max-pressure",
+        cabinet="http://127.0.0.1:1",
+        has_operators=False,
+    )
+
+    site = provision(tmp_path / "quiet", written.network, options)
+
+    assert faults_of_site_folder(tmp_path / "quiet") == []
+    assert {read_intersection(tmp_path / "quiet", site, name).operator for name in site.directory} == {""}
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    """One line."""
+    with pytest.raises(InputError, match="no timing profile 'nope'; known are benchmark, street, paper"):
+        find_profile("nope")
+
+
+def test_free_ports_are_different_and_free() -> None:
+    """Each of them can be bound at once."""
+    ports = free_ports(20)
+
+    assert len(set(ports)) == 20
+    for port in ports[:3]:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", port))
