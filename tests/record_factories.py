@@ -62,7 +62,7 @@ def make_record(tick: int = 0, *, signal: SignalState | None = None, now_s: floa
         "peers": (PeerInput(EAST, 1, True, make_message(step=tick)), PeerInput(WEST, None, False, None)),
         "mask_noise": floats(0.5, 0.5),
         "history_before": empty_history(CROSSING, 0.0),
-        "step_before": tick - 1,
+        "step_before": max(tick, 0) - 1,
         "hidden_before": bytes(4 * HIDDEN_SIZE),
         "logits": floats(1.5, -0.5),
         "mask": floats(1.0, 0.0),

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.sumo, pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEADLINE_MS = 1000.0
 """What is compared are decisions, not speed: a busy machine must not make a message late."""
+APART = {"agents": "processes", "comm_deadline_ms": DEADLINE_MS}
 SCENARIOS = {"cologne3": 1200.0, "ingolstadt7": 900.0, "grid5x5": 450.0}
 """Scenarios with the simulated seconds that are compared."""
 
@@ -65,9 +66,7 @@ def test_random_weights_that_read_messages_mask_and_hidden_state_give_the_same_t
     tmp_path: Path, random_bundle: Path, scenario: str, seconds: float
 ) -> None:
     """A bundle whose choices hang on every message and every noise decides alike in N processes and in one."""
-    apart = run_city(
-        tmp_path / "p", scenario, str(random_bundle), seconds=seconds, agents="processes", comm_deadline_ms=DEADLINE_MS
-    )
+    apart = run_city(tmp_path / "p", scenario, str(random_bundle), seconds=seconds, **APART)
     run_city(tmp_path / "b", scenario, str(random_bundle), seconds=seconds)
 
     assert (apart.deadline_misses, apart.fallback_ticks) == (0, 0)

@@ -22,7 +22,7 @@ def config(tmp_path: Path) -> str:
     return str(write_scenario(tmp_path))
 
 
-def request_of(config: str, controller: str = "approach-lost-time", **changes: Any) -> RunRequest:
+def request_of(config: str, controller: str = "bundle:approach-lost-time", **changes: Any) -> RunRequest:
     """A request for `controller` on `config` with `changes`."""
     return RunRequest(scenario=config, controller=controller, report="out", **changes)
 
@@ -46,11 +46,11 @@ def test_every_field_of_a_request_has_a_place_in_a_run() -> None:
 
 
 def test_a_run_of_defaults_is_the_request_of_defaults(config: str) -> None:
-    """Whoever asks for nothing gets in one run what the other's defaults say."""
+    """Both name the same defaults, except that a request is for comparison: in one process and without records."""
     options = resolve(request_of(config))
 
     for field in msgspec.structs.fields(RunOptions):
-        if field.name not in {"scenario", "controller", "report", "agents"}:
+        if field.name not in {"scenario", "controller", "report", "agents", "keeps_records"}:
             assert getattr(options, field.name) == field.default, field.name
 
 

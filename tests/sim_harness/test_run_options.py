@@ -64,6 +64,8 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"tick_s": 60.0, "comm_deadline_ms": 60_000.0},
     {"speed": 100.0, "pace": Pace.REALTIME},
     {"agents": AgentsMode.INPROCESS},
+    {"seed": 0},
+    {"seed": 2**31 - 1},
     {"agents": AgentsMode.INPROCESS, "controller": RULE},
     {"controller": WATCHED},
     {"kills": (("a", 0.0, None), ("b", 5.0, 6.0))},
@@ -88,6 +90,8 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"seconds": 1.0}, "--seconds 1.0: must be at least one tick of 2.0 s"),
     ({"seconds": -1.0}, "--seconds -1.0"),
     ({"seconds": math.nan}, "--seconds nan"),
+    ({"seed": -1}, "--seed -1: must be from 0 to 2147483647"),
+    ({"seed": 2**31}, "--seed 2147483648"),
     ({"speed": 0.0}, "--speed 0.0: must be from 0.1 to 100"),
     ({"speed": 101.0}, "--speed 101.0"),
     ({"speed": math.nan}, "--speed nan"),
@@ -124,3 +128,19 @@ def test_only_agents_that_exist_can_be_killed(tmp_path: Path) -> None:
         City(msgspec.structs.replace(options, kills=(("d", 5.0, None),)))
 
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [("a:b", "a colon or comma"), ("a,b", "a colon or comma"), ("row.sumocfg/out", "cannot be made")],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_sumo_starts(tmp_path: Path, report: str, says: str) -> None:
+    """A path that SUMO would misread, or one within a file, leaves nothing behind."""
+    scenario = find_scenario(write_scenario(tmp_path))
+    city = City(changed(scenario=scenario, report=tmp_path / report))
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(InputError, match=f"--report .*{says}"):
+        city.run()
+
+    assert sorted(tmp_path.iterdir()) == before

@@ -161,6 +161,23 @@ class Agent:
         if self._mind is not None:
             self._driver_fault = reason
 
+    def release(self) -> None:
+        """Give the intersection back to its cabinet at once, for an orderly end; a dead cabinet needs no farewell."""
+        if self._mind is None:
+            return
+        self._seq += 1
+        self._driver.apply(
+            Command(
+                intersection_id=self._settings.intersection_id,
+                boot_id=self._settings.boot_id,
+                seq=self._seq,
+                step=self._mind.step,
+                decided_s=0.0,
+                kind=CommandKind.RELEASE,
+                stage=0,
+            )
+        )
+
     def _observe(self, snapshot: Snapshot) -> Sensed:
         watch = Stopwatch()
         mind = self._mind or self._decider.new_mind(snapshot)

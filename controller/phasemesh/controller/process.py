@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -100,6 +99,7 @@ class AgentProcess:
             if self._site.pace is Pace.REALTIME:
                 pacer.wait()
             snapshot = self._next_snapshot()
+        self._agent.release()
         self.close()
 
     def stop(self) -> None:
@@ -184,7 +184,7 @@ class AgentProcess:
         """The snapshot to decide on next; None when the process must end. Neighbours that just woke are greeted."""
         after_step = self._next_step() - 1
         while not self._must_stop():
-            answer = self._driver.observe(after_step, OBSERVE_WAIT_S)
+            answer = self._observe(after_step)
             fault = answer.reason if isinstance(answer, DriverFault) else ""
             if isinstance(answer, DriverFault):
                 self._note_driver_fault(answer)
@@ -198,6 +198,14 @@ class AgentProcess:
                 self._agent.say_hello()
             self._show(fault)
         return None
+
+    def _observe(self, after_step: int) -> Snapshot | DriverFault | None:
+        """What the cabinet says; a cabinet of another intersection or layout is a fault, not a snapshot."""
+        answer = self._driver.observe(after_step, OBSERVE_WAIT_S)
+        lanes = len(self._entry.intersection.lanes)
+        if isinstance(answer, Snapshot) and len(answer.readings) != lanes:
+            return DriverFault(f"the cabinet reports {len(answer.readings)} lanes, the site has {lanes}")
+        return answer
 
     def _next_step(self) -> int:
         if self._last is None:
@@ -297,7 +305,7 @@ def _decision_clock(site: SiteFile) -> Clock:
     return SimulatedClock() if site.pace is Pace.LOCKSTEP else MonotonicClock()
 
 
-def serve_agent(launch: AgentLaunch, *, on_ready: Callable[[], None] = lambda: None) -> None:
+def serve_agent(launch: AgentLaunch) -> None:
     """Run one agent until SIGTERM or SIGINT; raises PhasemeshError when it cannot start."""
     configure_logging()
     process = AgentProcess(launch)
@@ -307,5 +315,4 @@ def serve_agent(launch: AgentLaunch, *, on_ready: Callable[[], None] = lambda: N
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    on_ready()
     process.run()

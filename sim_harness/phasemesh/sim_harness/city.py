@@ -267,8 +267,10 @@ def _check_kills(options: RunOptions, network: CityNetwork) -> None:
 
 def _make_folder(folder: Path) -> None:
     """Make the report's folder, without what an earlier run recorded there."""
-    if ":" in str(folder):
-        raise InputError(f"--report {folder}: SUMO takes a colon for a network address; choose a path without one")
+    if set(":,") & set(str(folder.resolve())):
+        raise InputError(
+            f"--report {folder}: SUMO takes a colon or comma for something else; choose a path without one"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("records", "logs"):

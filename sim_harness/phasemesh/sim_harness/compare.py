@@ -9,6 +9,7 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.city import City
+from phasemesh.sim_harness.options import check_options
 from phasemesh.sim_harness.report.compare_report import write_compare_report
 from phasemesh.sim_harness.report.run_report import write_run_report
 from phasemesh.sim_harness.report.table import comparison_table
@@ -38,6 +39,10 @@ def comparison_requests(
         for controller in controllers
         for seed in seeds
     ]
+    if len({request.report for request in requests}) < len(requests):
+        raise InputError("scenarios, controllers or seeds: one is named twice, or two names differ only in their signs")
+    for request in requests:
+        check_options(resolve(request))
     for request in requests[:: len(seeds)]:
         City(resolve(request))
     return requests

@@ -14,6 +14,9 @@ from phasemesh.sim_harness.controllers import Controller, ControllerKind
 from phasemesh.sim_harness.provision import find_profile
 from phasemesh.sim_harness.scenarios.scenario import Scenario
 
+SEED_LIMIT = 1 << 31
+"""SUMO's seeds are below this."""
+
 
 class AgentsMode(StrEnum):
     """Where the agents live: each in a process of its own, or all in the harness."""
@@ -76,6 +79,8 @@ def check_options(options: RunOptions) -> None:
         raise InputError(f"--tick-s {tick_s}: must be a whole number of seconds from 1 to 60")
     if not options.length_s >= tick_s:  # also refuses what is not a number
         raise InputError(f"--seconds {options.seconds}: must be at least one tick of {tick_s} s")
+    if not 0 <= options.seed < SEED_LIMIT:
+        raise InputError(f"--seed {options.seed}: must be from 0 to {SEED_LIMIT - 1}")
     if not 0.1 <= options.speed <= 100.0:
         raise InputError(f"--speed {options.speed}: must be from 0.1 to 100")
     if not 1.0 <= options.comm_deadline_ms <= 1000.0 * tick_s:

@@ -60,6 +60,7 @@ def test_every_promised_metric_is_there_after_one_tick() -> None:
     assert names == {
         "tsc_adapter_errors_total",
         "tsc_build_info",
+        "tsc_comm_deadline_missed_total",
         "tsc_decision_deadline_missed_total",
         "tsc_decision_duration_seconds_bucket",
         "tsc_decision_duration_seconds_count",
