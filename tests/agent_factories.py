@@ -175,6 +175,7 @@ class Town:
             seed=7,
             is_deterministic=is_deterministic,
             waits_for_step=True,
+            is_timed=False,
             comm_deadline_ms=200.0,
         )
         transport = self.exchange.transport(intersection.id, intersection.neighbours)

@@ -73,7 +73,7 @@ class TestSteps:
 
         crossing = make_intersection(neighbours=(EAST,))
         cabinet = make_cabinet(crossing)
-        settings = AgentSettings(crossing.id, 1, 7, True, True, 200.0)
+        settings = AgentSettings(crossing.id, 1, 7, True, True, False, 200.0)
         agent = Agent(
             settings,
             make_decider(crossing, FixedPolicy(1.0, 0.0)),
@@ -320,7 +320,7 @@ class TestState:
         old = town.residents[EAST]
         old.transport.close()
         crossing = make_intersection(EAST, (WEST,))
-        settings = AgentSettings(EAST, 2, 7, True, True, 200.0)
+        settings = AgentSettings(EAST, 2, 7, True, True, False, 200.0)
         agent = Agent(
             settings,
             make_decider(crossing, FixedPolicy(1.0, 0.0)),

@@ -19,6 +19,10 @@ TIME_EPSILON_S = 1e-6
 """Slack of every comparison of times, so that sums of steps do not fall short by a rounding error."""
 
 
+LEASE_RULE = "lease"
+"""In an `AppliedCommand`: refused because a newer life holds the lease, or because the command was obeyed before."""
+
+
 class Interval(StrEnum):
     """The part of a stage that is being shown."""
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from phasemesh.contract.command import AppliedCommand, Command, CommandKind
+from phasemesh.contract.command import LEASE_RULE, AppliedCommand, Command, CommandKind
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.messages import compose, encode_message, hello
 from phasemesh.contract.observation import FloatArray
-from phasemesh.contract.tensors import PolicyFault, PolicyOutput
+from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput
 from phasemesh.contract.units import NS_PER_MS, IntersectionId, MonoNs
 from phasemesh.controller.adapters.driver import Driver, DriverFault
 from phasemesh.controller.clock import Clock, MonotonicClock
@@ -25,20 +25,17 @@ from phasemesh.controller.peers.gather import Gathered, gather
 from phasemesh.controller.peers.mailbox import Mailbox, PeerView
 from phasemesh.controller.peers.transport import Transport
 from phasemesh.controller.policy.noise import deterministic_noise, mask_noise
-from phasemesh.controller.safety.case import Verdict
+from phasemesh.controller.safety.case import DeadlineCase, Finding, Reaction, Verdict
+from phasemesh.controller.safety.input_rules import deadline_kept
 from phasemesh.controller.telemetry.records import PeerInput, Rung, Source, TickRecord
-
-COMMAND_DEADLINE_MS = 500.0
-"""From the start of a tick until the command is out (invariant I23)."""
-MISSES_UNTIL_LOCAL = 3
-"""Consecutive late decisions after which the policy is no longer trusted (invariant I23)."""
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
     """What distinguishes one agent's life: its name, boot, the noise's seed, and how it paces itself.
 
     `waits_for_step` says that all agents count the same steps (lockstep), so that a neighbour's message of this very
-    step can be waited for; otherwise anything new since the last tick counts.
+    step can be waited for; otherwise anything new since the last tick counts. `is_timed` makes rule I23 judge the wall
+    time of a tick, which in lockstep says nothing about the street.
     """
 
     intersection_id: IntersectionId
@@ -46,6 +43,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     seed: int
     is_deterministic: bool
     waits_for_step: bool
+    is_timed: bool
     comm_deadline_ms: float
 
 
@@ -141,9 +139,8 @@ class Agent:
         gathered = self._receive(sensed)
         inputs = self._decider.mask(observed, gathered.views, sensed.noise)
         watch.lap()
-        output = self._decider.infer(inputs)
-        watch.lap()
-        choice = self._recall(sensed, output, gathered)
+        output, late = self._infer(sensed, inputs, gathered)
+        choice = self._recall(sensed, output, gathered, late)
         judged = self._guard(sensed, choice)
         applied = self._command(sensed, judged.verdict)
         return self._record(sensed, gathered, output, choice, judged, applied)
@@ -219,17 +216,40 @@ class Agent:
         sensed.stopwatch.lap()
         return gathered
 
-    def _recall(self, sensed: Sensed, output: PolicyOutput | PolicyFault, gathered: Gathered) -> Choice:
-        self.standing = next_standing(self.standing, self._conditions(output, gathered), self._now_s(sensed))
-        may_use_policy = self.standing.rung in (Rung.COORDINATED, Rung.ISOLATED)
-        choice = self._decider.recall(sensed.observed, output, may_use_policy=may_use_policy)
+    def _infer(
+        self, sensed: Sensed, inputs: PolicyInput, gathered: Gathered
+    ) -> tuple[PolicyOutput | PolicyFault, Finding | None]:
+        """The policy's answer, and what rule I23 says of the time that it took."""
+        before_ns = self._decision_clock.mono_ns()
+        output = self._decider.infer(inputs)
+        case = DeadlineCase(
+            inference_ms=(self._decision_clock.mono_ns() - before_ns) / NS_PER_MS,
+            comm_ms=gathered.waited_ms if self._settings.is_timed else 0.0,
+            command_ms=self._spent_ms(sensed),
+            misses_before=self._late,
+            comm_deadline_ms=self._settings.comm_deadline_ms,
+        )
+        late = deadline_kept(case)
+        self._late = self._late + 1 if late else 0
+        sensed.stopwatch.lap()
+        return output, late
+
+    def _recall(
+        self, sensed: Sensed, output: PolicyOutput | PolicyFault, gathered: Gathered, late: Finding | None
+    ) -> Choice:
+        self.standing = next_standing(self.standing, self._conditions(output, gathered, late), self._now_s(sensed))
+        if late is not None and late.reaction is Reaction.HOLD:
+            choice = self._decider.hold(sensed.observed)
+        else:
+            may_use_policy = self.standing.rung in (Rung.COORDINATED, Rung.ISOLATED)
+            choice = self._decider.recall(sensed.observed, output, may_use_policy=may_use_policy)
         sensed.stopwatch.lap()
         return choice
 
-    def _conditions(self, output: PolicyOutput | PolicyFault, gathered: Gathered) -> Conditions:
+    def _conditions(self, output: PolicyOutput | PolicyFault, gathered: Gathered, late: Finding | None) -> Conditions:
         policy_fault = output.reason if isinstance(output, PolicyFault) else ""
-        if self._late >= MISSES_UNTIL_LOCAL:
-            policy_fault = f"the last {self._late} decisions were late"
+        if late is not None and late.reaction is Reaction.REPLACE:
+            policy_fault = late.detail
         driver_fault, self._driver_fault = self._driver_fault, ""
         return Conditions(
             driver_fault=driver_fault,
@@ -252,7 +272,6 @@ class Agent:
         return (self._decision_clock.mono_ns() - sensed.decided_ns) / NS_PER_MS
 
     def _command(self, sensed: Sensed, verdict: Verdict) -> AppliedCommand | DriverFault:
-        self._late = self._late + 1 if self._spent_ms(sensed) > COMMAND_DEADLINE_MS else 0
         applied = self._driver.apply(
             Command(
                 intersection_id=self._settings.intersection_id,
@@ -266,6 +285,8 @@ class Agent:
         )
         if isinstance(applied, DriverFault):
             self._driver_fault = applied.reason
+        elif applied.rule == LEASE_RULE:
+            self._driver_fault = "the cabinet obeys a newer life of this agent"
         sensed.stopwatch.lap()
         return applied
 

@@ -75,24 +75,28 @@ def agent(
 
 def cabinet(
     site: Annotated[Path, typer.Option(help="Folder of the site, as `phasemesh site` writes it.")],
-    intersection_id: Annotated[str, typer.Option("--id", help="Intersection whose cabinet this is.")],
+    intersection_id: Annotated[
+        list[str] | None, typer.Option("--id", help="Intersection to serve; may be repeated; by default all.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at.", min=1, max=65535)] = 8600,
 ) -> None:
-    """Run one virtual signal cabinet by itself, on the monotonic clock; detectors are fed through its API."""
-    from phasemesh.controller.cabinet.standalone import serve_cabinet  # noqa: PLC0415 (FastAPI only where it serves)
+    """Run virtual signal cabinets by themselves, on the monotonic clock; detectors are fed through their API."""
+    from phasemesh.controller.cabinet.standalone import serve_cabinets  # noqa: PLC0415 (FastAPI only where it serves)
 
-    serve_cabinet(site, IntersectionId(intersection_id), host, port)
+    serve_cabinets(site, tuple(IntersectionId(name) for name in intersection_id or ()), host, port)
 
 
 def check(path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a site.")]) -> None:
     """Check a bundle or a site: all faults at once, each with its path."""
     from phasemesh.controller.policy.bundle import faults_of_bundle, find_bundle  # noqa: PLC0415 (quick start)
     from phasemesh.controller.policy.trust import trusted_keys  # noqa: PLC0415 (quick start)
-    from phasemesh.controller.site_folder import SITE_NAME, faults_of_site_folder  # noqa: PLC0415 (quick start)
+    from phasemesh.controller.site_folder import SITE_NAME, faults_of_site_folder, read_site  # noqa: PLC0415 (quick start)
 
     if (path / SITE_NAME).exists():
         faults, kind = faults_of_site_folder(path), "site"
+        if not faults:
+            find_bundle(read_site(path).bundle)
     else:
         folder = path if (path / MANIFEST_NAME).exists() else find_bundle(path)
         faults, kind = faults_of_bundle(folder, trusted_keys()), "bundle"

@@ -6,6 +6,8 @@ import time
 from typing import Protocol
 
 from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller.safety.case import ClockCase, Finding
+from phasemesh.controller.safety.input_rules import clock_steady
 
 
 class Clock(Protocol):
@@ -56,3 +58,22 @@ class Pacer:
         late_ns = max(0, self._clock.mono_ns() - self._next_ns)
         self._next_ns += self._period_ns * (1 + late_ns // self._period_ns)
         return late_ns / NS_PER_S
+
+
+class ClockWatch:
+    """Compares the wall clock with the monotonic one (invariant I24); nothing is ever timed by the wall clock."""
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        self._wall_ns, self._mono_ns = _wall_ns(), time.monotonic_ns()
+
+    def look(self) -> Finding | None:
+        """What rule I24 says of the time since the last look."""
+        wall_ns, mono_ns = _wall_ns(), time.monotonic_ns()
+        case = ClockCase((wall_ns - self._wall_ns) / NS_PER_S, (mono_ns - self._mono_ns) / NS_PER_S)
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+        return clock_steady(case)
+
+
+def _wall_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_REALTIME)

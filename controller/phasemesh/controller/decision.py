@@ -24,15 +24,16 @@ from phasemesh.contract.observation import (
     FloatArray,
     Observation,
 )
-from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput
+from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput, is_finite
 from phasemesh.contract.timing import StageTiming
 from phasemesh.controller.memory.recall import Memory
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.plans.plan import LocalPlan
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.selection import choose_stage, stage_probabilities
-from phasemesh.controller.safety.case import GuardCase, Verdict
+from phasemesh.controller.safety.case import GuardCase, PolicyCase, Verdict
 from phasemesh.controller.safety.guard import Guard
+from phasemesh.controller.safety.input_rules import policy_usable
 
 RESET_AFTER_TICKS = 3
 """A gap longer than this resets the recurrent state: it no longer describes the present."""
@@ -58,7 +59,7 @@ class Observed(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Step 6 of the tick: the wanted stage and who wanted it (`policy`, `ltm`, `stm` or `plan`)."""
+    """Step 6 of the tick: the wanted stage and who wanted it (`policy`, `ltm`, `stm`, `plan` or `hold`)."""
 
     stage: int
     source: str
@@ -120,7 +121,7 @@ class Decider:
         messages = np.zeros((rows, MESSAGE_SIZE), dtype=np.float32)
         valid = np.zeros(rows, dtype=np.float32)
         for index, view in enumerate(views):
-            if view.is_fresh and view.message is not None:
+            if view.message is not None and view.is_fresh:
                 messages[index] = vector(view.message)
                 valid[index] = 1.0
         return PolicyInput(
@@ -135,8 +136,17 @@ class Decider:
         )
 
     def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
-        """Step 5: the policy's answer, or why there is none."""
-        return self._policy if isinstance(self._policy, PolicyFault) else self._policy.infer(inputs)
+        """Step 5: the policy's answer if rule I20 accepts it, or why there is none."""
+        output = self._policy if isinstance(self._policy, PolicyFault) else self._policy.infer(inputs)
+        if isinstance(output, PolicyFault):
+            return output
+        case = PolicyCase(is_finite(output), len(output.stage_logits), len(self.intersection.stages))
+        finding = policy_usable(case)
+        return output if finding is None else PolicyFault(f"{finding.rule}: {finding.detail}")
+
+    def hold(self, observed: Observed) -> Choice:
+        """Step 6 of a late tick (rule I23): the stage in force."""
+        return Choice(observed.snapshot.signal.stage, "hold")
 
     def recall(self, observed: Observed, output: PolicyOutput | PolicyFault, *, may_use_policy: bool) -> Choice:
         """Step 6: memory first, then the policy; the local plan when neither may be used."""

@@ -21,8 +21,8 @@ from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import open_driver
-from phasemesh.controller.agent import COMMAND_DEADLINE_MS, Agent, AgentSettings
-from phasemesh.controller.clock import Clock, MonotonicClock, Pacer, SimulatedClock
+from phasemesh.controller.agent import Agent, AgentSettings
+from phasemesh.controller.clock import Clock, ClockWatch, MonotonicClock, Pacer, SimulatedClock
 from phasemesh.controller.decision import Decider
 from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
@@ -35,7 +35,7 @@ from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.site_folder import address_of, read_intersection, read_keypair, read_site
 from phasemesh.controller.telemetry.log import configure_logging
-from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, Rung, TickRecord
+from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, Rung, Source, TickRecord
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, TickSummary, drop_counts, summarise
 
 HELLO_INTERVAL_S = 0.05
@@ -44,6 +44,8 @@ LINK_WAIT_S = 5.0
 """After this time an agent takes up its work without the neighbours that are still silent."""
 OBSERVE_WAIT_S = 0.25
 """Longest wait for a snapshot before the loop turns once to show that it lives."""
+STANDSTILL_TICKS = 3
+"""Ticks without a new snapshot after which a cabinet counts as standing still, or as restarted."""
 FAULT_PAUSE_S = 0.2
 """Pause after a fault of the driver, so that a dead cabinet is not asked in a tight loop."""
 
@@ -87,6 +89,8 @@ class AgentProcess:
         self._server = self._serve_or_let_go()
         self._parent = os.getppid()
         self._is_stopping = False
+        self._fault_logged = ""
+        self._watch = ClockWatch()
         self._last: TickRecord | None = None
         self._last_ns: MonoNs | None = None
 
@@ -141,6 +145,7 @@ class AgentProcess:
             seed=site.seed,
             is_deterministic=self._bundle.manifest.is_deterministic if self._bundle else True,
             waits_for_step=site.pace is Pace.LOCKSTEP,
+            is_timed=site.pace is Pace.REALTIME,
             comm_deadline_ms=site.comm_deadline_ms,
         )
         mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks)
@@ -200,12 +205,29 @@ class AgentProcess:
         return None
 
     def _observe(self, after_step: int) -> Snapshot | DriverFault | None:
-        """What the cabinet says; a cabinet of another intersection or layout is a fault, not a snapshot."""
+        """What the cabinet says; a cabinet of another layout, or one that stands still, is a fault."""
         answer = self._driver.observe(after_step, OBSERVE_WAIT_S)
         lanes = len(self._entry.intersection.lanes)
         if isinstance(answer, Snapshot) and len(answer.readings) != lanes:
             return DriverFault(f"the cabinet reports {len(answer.readings)} lanes, the site has {lanes}")
+        if answer is None and self._is_overdue():
+            return self._look_again()
         return answer
+
+    def _is_overdue(self) -> bool:
+        """Whether a snapshot should have come long ago; in lockstep the city may take all the time that it needs."""
+        if self._last_ns is None or self._site.pace is Pace.LOCKSTEP:
+            return False
+        waited_s = (self._clock.mono_ns() - self._last_ns) / NS_PER_S
+        return waited_s > STANDSTILL_TICKS * self._site.tick_s / self._site.speed
+
+    def _look_again(self) -> Snapshot | DriverFault:
+        """Take whatever the cabinet shows: one that was restarted counts its steps from the beginning again."""
+        answer = self._driver.observe(-1, 0.0)
+        if isinstance(answer, Snapshot) and self._last is not None and answer.step < self._last.step:
+            self._driver.attach(self._launch.boot_id)
+            return answer
+        return answer if isinstance(answer, DriverFault) else DriverFault("the cabinet stands still")
 
     def _next_step(self) -> int:
         if self._last is None:
@@ -221,7 +243,10 @@ class AgentProcess:
         return self._site.pace is Pace.REALTIME or snapshot.step % self._site.steps_per_tick == 0
 
     def _note_driver_fault(self, fault: DriverFault) -> None:
-        log.warning("driver fault", intersection=self._launch.intersection_id, reason=fault.reason)
+        """Tell the agent, and the log when it is news: a dead cabinet is asked several times a second."""
+        if fault.reason != self._fault_logged:
+            log.warning("driver fault", intersection=self._launch.intersection_id, reason=fault.reason)
+        self._fault_logged = fault.reason
         self._agent.note_driver_fault(fault.reason)
 
     def _must_stop(self) -> bool:
@@ -229,6 +254,9 @@ class AgentProcess:
 
     def _after(self, record: TickRecord) -> None:
         """Tell everyone who listens about a finished tick."""
+        if (jump := self._watch.look()) is not None:
+            log.warning("clock", intersection=self._launch.intersection_id, rule=jump.rule, reason=jump.detail)
+        self._fault_logged = ""
         if self._last is None or self._last.rung != record.rung:
             log.info("rung", intersection=self._launch.intersection_id, rung=record.rung, reason=record.reason)
         self._last, self._last_ns = record, self._clock.mono_ns()
@@ -261,7 +289,7 @@ class AgentProcess:
             record,
             tick_s=self._site.tick_s,
             uptime_s=(self._clock.mono_ns() - self._started_ns) / NS_PER_S,
-            is_deadline_missed=sum(record.step_ms) > COMMAND_DEADLINE_MS,
+            is_deadline_missed=record.source is Source.HOLD,
             adapter_error="driver" if record.applied is None else "",
             drops=drop_counts(self._agent.mailbox.faults),
             store_write_errors=self._writer.lost if self._writer else 0,

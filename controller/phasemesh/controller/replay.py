@@ -15,7 +15,7 @@ from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.plans.table import PLANS
 from phasemesh.controller.policy.runtime import Policy
-from phasemesh.controller.telemetry.records import Damage, RecordHeader, Rung, TickRecord, read_records
+from phasemesh.controller.telemetry.records import Damage, RecordHeader, Rung, Source, TickRecord, read_records
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -77,7 +77,8 @@ def _rerun(decider: Decider, record: TickRecord, expected: tuple[int, Mind] | No
     noise = np.frombuffer(record.mask_noise, dtype="<f4")
     output = decider.infer(decider.mask(observed, tuple(_views(record)), noise))
     may_use_policy = record.rung in (Rung.COORDINATED, Rung.ISOLATED)
-    choice = decider.recall(observed, output, may_use_policy=may_use_policy)
+    was_late = record.source is Source.HOLD
+    choice = decider.hold(observed) if was_late else decider.recall(observed, output, may_use_policy=may_use_policy)
     verdict = decider.guard(observed, choice.stage, record.now_s)
     pairs: dict[str, tuple[object, object]] = {
         **_carried_pairs(record, expected),

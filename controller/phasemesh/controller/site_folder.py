@@ -107,6 +107,7 @@ def faults_of_site_folder(folder: Path) -> list[str]:
             faults.append(str(error))
             continue
         neighbours[name] = entry.intersection.neighbours
+        faults += _key_faults(folder, site, name)
         faults += [f"{path}: {fault}" for fault in _faults_of_entry(entry, site, name)]
     return faults + _one_way_faults(neighbours)
 
@@ -115,6 +116,17 @@ def _faults_of_entry(entry: SiteIntersection, site: SiteFile, name: Intersection
     found = entry.intersection.id
     swapped = [] if found == name else [f"intersection.id: is the description of {found!r}, not of {name!r}"]
     return swapped + faults_of_site_intersection(entry, site)
+
+
+def _key_faults(folder: Path, site: SiteFile, name: IntersectionId) -> list[str]:
+    """The faults of a secret that is there; a box by the road holds only its own, so a missing one is no fault."""
+    if not secret_path(folder, site.directory[name].number).exists():
+        return []
+    try:
+        read_keypair(folder, site, name)
+    except SiteError as error:
+        return [str(error)]
+    return []
 
 
 def _one_way_faults(neighbours: dict[IntersectionId, tuple[IntersectionId, ...]]) -> list[str]:

@@ -58,7 +58,6 @@ def run_comparison(requests: Sequence[RunRequest], report: Path, workers: int) -
     for scenario in dict.fromkeys(result.scenario for result in results):
         headers, rows = comparison_table([result for result in results if result.scenario == scenario])
         print_table(headers, rows, scenario)
-    report.mkdir(parents=True, exist_ok=True)
     write_compare_report(report, results)
     return results
 

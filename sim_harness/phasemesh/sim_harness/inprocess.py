@@ -88,6 +88,7 @@ def _agent(
         seed=options.noise_seed,
         is_deterministic=options.controller.is_deterministic,
         waits_for_step=True,
+        is_timed=False,
         comm_deadline_ms=options.comm_deadline_ms,
     )
     transport = exchange.transport(intersection.id, intersection.neighbours)
@@ -113,7 +114,7 @@ def _writers(
                 seed=options.noise_seed,
                 stale_after_ticks=PEER_STATE.stale_after_ticks,
                 comm_deadline_ms=options.comm_deadline_ms,
-                bundle=options.controller.name,
+                bundle=str(options.controller.bundle or options.controller.name),
                 bundle_digest=options.controller.bundle_digest,
                 plan=PlanKind.ACTUATED,
                 boot_id=BOOT_ID,

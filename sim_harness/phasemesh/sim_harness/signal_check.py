@@ -124,6 +124,10 @@ class _Watch:
         for index, letter in enumerate(row.letters):
             if letter not in _CLASSES:
                 self._fault(row.time_s, f"movement {index} shows {letter!r}")
+        before = self._signal.shown if self._signal else row.letters
+        for index, (old, new) in enumerate(zip(before, row.letters, strict=True)):
+            if (old, new) == ("G", "g"):
+                self._fault(row.time_s, f"movement {index} lost its protection without yellow")
         for first, second in conflicting_pairs(self._intersection, row.letters):
             self._fault(row.time_s, f"movements {first} and {second} conflict in {row.letters}")
 

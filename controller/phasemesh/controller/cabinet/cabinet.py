@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from phasemesh.contract.command import (
+    LEASE_RULE,
     TIME_EPSILON_S,
     AppliedCommand,
     Command,
@@ -31,8 +32,6 @@ from phasemesh.controller.safety.guard import Guard
 
 MIN_LEASE_S = 10.0
 LEASE_TICKS = 3
-LEASE_RULE = "lease"
-"""What refuses a command from an earlier life of the agent, or one that was already obeyed."""
 
 
 UNHEARD_RULES = frozenset({"I13", "I17"})
@@ -151,9 +150,11 @@ class Cabinet:
         return self._applied(command, verdict.stage, is_accepted=verdict.is_accepted, rule=verdict.rule)
 
     def _is_from_leaseholder(self, command: Command) -> bool:
-        if command.intersection_id != self.intersection.id or not self.attach(command.boot_id):
+        """Whether `command` comes from the life that holds the lease, or from a newer one; nothing changes yet."""
+        if command.intersection_id != self.intersection.id:
             return False
-        return self._lease is not None and command.seq > self._lease.seq
+        lease = self._lease
+        return lease is None or (command.boot_id, command.seq) > (lease.boot_id, lease.seq)
 
     def _release(self, command: Command) -> AppliedCommand:
         self._lease = Lease(command.boot_id, command.seq, self._now_s)

@@ -1,10 +1,11 @@
-"""A cabinet as a process of its own, stepping by the monotonic clock."""
+"""Cabinets as a process of their own, stepping by the monotonic clock."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -12,23 +13,27 @@ import uvicorn
 
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.adapters.table import own_cabinet
-from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.cabinet.service import CabinetBoard, cabinet_app
 from phasemesh.controller.operator.server import listen
 from phasemesh.controller.site_folder import read_intersection, read_site
 
 
-def serve_cabinet(folder: Path, name: IntersectionId, host: str, port: int) -> None:
-    """Serve the cabinet of `name` until SIGTERM or SIGINT; raises SiteError, or EndpointError for a busy port."""
+def serve_cabinets(folder: Path, names: Sequence[IntersectionId], host: str, port: int) -> None:
+    """Serve the cabinets of `names` (all of the site if empty) until SIGTERM or SIGINT.
+
+    Raises:
+        SiteError: The site cannot be used.
+        EndpointError: The address cannot be bound.
+    """
     site = read_site(folder)
-    cabinet = own_cabinet(read_intersection(folder, site, name), site)
-    board = CabinetBoard({name: cabinet})
+    chosen = names or tuple(site.directory)
+    board = CabinetBoard({name: own_cabinet(read_intersection(folder, site, name), site) for name in chosen})
     listener = listen(host, port)
     config = uvicorn.Config(cabinet_app(board), lifespan="off", ws="none", log_level="warning", access_log=False)
     server = uvicorn.Server(config)
 
     async def serve() -> None:
-        stepping = asyncio.create_task(_step(board, cabinet, site.step_s / site.speed, site.step_s))
+        stepping = asyncio.create_task(_step(board, site.step_s / site.speed, site.step_s))
         await server.serve(sockets=[listener])
         stepping.cancel()
 
@@ -41,10 +46,11 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     """Nothing: uvicorn has ended its service by the time it raises the signal again, which would end in an error."""
 
 
-async def _step(board: CabinetBoard, cabinet: Cabinet, period_s: float, step_s: float) -> None:
+async def _step(board: CabinetBoard, period_s: float, step_s: float) -> None:
     """Step at absolute times, so that a late step does not delay the ones after it."""
     started_s = time.monotonic()
     for step in range(1, 1 << 62):
         await asyncio.sleep(max(0.0, started_s + step * period_s - time.monotonic()))
-        cabinet.step(step, step * step_s)
+        for cabinet in board.cabinets.values():
+            cabinet.step(step, step * step_s)
         board.publish()

@@ -11,6 +11,8 @@ import msgspec
 from phasemesh.contract.messages import HELLO_STEP, MessageFault, PeerMessage, decode_message
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.peers.transport import Arrival
+from phasemesh.controller.safety.case import NeighbourCase
+from phasemesh.controller.safety.input_rules import neighbour_usable
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -121,6 +123,13 @@ class Mailbox:
         if life is None or life.message is None:
             return PeerView(peer)
         age_ticks = tick - life.message_tick
+        case = NeighbourCase(
+            age_ticks=age_ticks,
+            stale_after_ticks=self._stale_after_ticks,
+            seq=life.message.seq,
+            newest_seq=life.message.seq,
+            is_key_known=peer in self._lives,
+        )
         return PeerView(
             peer=peer,
             age_ticks=age_ticks,
@@ -128,7 +137,7 @@ class Mailbox:
             boot_id=life.message.boot_id,
             seq=life.message.seq,
             message=life.message,
-            is_fresh=age_ticks <= self._stale_after_ticks,
+            is_fresh=neighbour_usable(case) is None,
         )
 
 

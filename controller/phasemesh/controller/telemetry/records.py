@@ -49,12 +49,13 @@ class Rung(StrEnum):
 
 
 class Source(StrEnum):
-    """Who chose the wanted stage: the policy, a memory that overruled it, or the local plan."""
+    """Who chose the wanted stage: the policy, a memory, the local plan, or nobody, because the tick was late."""
 
     POLICY = "policy"
     LTM = "ltm"
     STM = "stm"
     PLAN = "plan"
+    HOLD = "hold"
 
 
 class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="header"):
