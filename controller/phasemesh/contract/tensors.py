@@ -73,4 +73,4 @@ class PolicyFault(msgspec.Struct, frozen=True):
 
 def is_finite(output: PolicyOutput) -> bool:
     """Whether every number that a policy answered is finite (invariant I20)."""
-    return all(bool(np.isfinite(getattr(output, spec.name)).all()) for spec in OUTPUTS)
+    return bool(np.isfinite(np.concatenate([getattr(output, spec.name) for spec in OUTPUTS])).all())

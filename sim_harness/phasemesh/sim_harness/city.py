@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import msgspec
+import uvloop
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import PlanKind
@@ -163,7 +164,8 @@ class City:
             )
             orchestra = Orchestra(bridge, agents, self.options, self._listener, operators)
             board = CabinetBoard(bridge.cabinets)
-            asyncio.run(orchestra.run(make_server(board, port), board))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(orchestra.run(make_server(board, port), board))
         totals = TickTotals()
         for path in agents.record_files():
             totals.note_file(path)

@@ -1,11 +1,7 @@
-"""The adapter for a cabinet service over HTTP: one kept-alive connection, JSON bodies of the contract.
-
-It uses the standard library's client because the request sits inside the tick: httpx costs several times its CPU.
-"""
+"""The adapter for a cabinet service over HTTP: one kept-alive connection, JSON bodies of the contract."""
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
@@ -17,12 +13,15 @@ from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.adapters.driver import DriverFault
+from phasemesh.controller.adapters.http_connection import HttpConnection, HttpError
 from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
 
+DEFAULT_PORT = 80
+BAD_REQUEST = 400
 REQUEST_TIMEOUT_S = 5.0
 """How long an answer may take beyond the wait that was asked for."""
 
-_TROUBLE = (OSError, http.client.HTTPException)
+_TROUBLE = (OSError, HttpError)
 """What a connection to a cabinet may run into while control goes on."""
 
 Answer = TypeVar("Answer")
@@ -34,7 +33,7 @@ class HttpDriver:
     def __init__(self, url: str, intersection_id: IntersectionId) -> None:
         """Prepare the connection; raises SiteError when `url` is not an HTTP address."""
         address = _parse(url, intersection_id)
-        self._connection = http.client.HTTPConnection(address.host, address.port, REQUEST_TIMEOUT_S)
+        self._connection = HttpConnection(address.host, address.port)
         self._path = f"{address.path}/v1/cabinets/{quote(intersection_id, safe='')}"
         self._snapshots = msgspec.json.Decoder(Snapshot)
         self._applied = msgspec.json.Decoder(AppliedCommand)
@@ -66,22 +65,12 @@ class HttpDriver:
 
     def _request(self, method: str, path: str, body: bytes | None, wait_s: float = 0.0) -> bytes | DriverFault:
         try:
-            return self._answer(method, path, body, wait_s)
+            answer = self._connection.exchange(method, self._path + path, body, REQUEST_TIMEOUT_S + wait_s)
         except _TROUBLE as error:
-            self._connection.close()
             return DriverFault(f"{method} {self._path}{path}: {type(error).__name__}: {error}")
-
-    def _answer(self, method: str, path: str, body: bytes | None, wait_s: float) -> bytes | DriverFault:
-        if self._connection.sock is None:
-            self._connection.connect()
-        self._connection.sock.settimeout(REQUEST_TIMEOUT_S + wait_s)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        self._connection.request(method, self._path + path, body, headers)
-        response = self._connection.getresponse()
-        answer = response.read()
-        if response.status >= http.client.BAD_REQUEST:
-            return DriverFault(f"{method} {path}: {response.status}: {_reason(answer)}")
-        return answer
+        if answer.status >= BAD_REQUEST:
+            return DriverFault(f"{method} {path}: {answer.status}: {_reason(answer.body)}")
+        return answer.body
 
 
 class _Address(NamedTuple):
@@ -93,7 +82,7 @@ class _Address(NamedTuple):
 def _parse(url: str, intersection_id: IntersectionId) -> _Address:
     address = urlsplit(url)
     try:
-        port = address.port or http.client.HTTP_PORT
+        port = address.port or DEFAULT_PORT
     except ValueError:
         port = 0
     if address.scheme != "http" or not address.hostname or not port:

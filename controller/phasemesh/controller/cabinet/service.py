@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
@@ -83,49 +82,59 @@ class CabinetService:
         self._leases = msgspec.json.Decoder(LeaseRequest)
         self._readings = msgspec.json.Decoder(tuple[LaneReading, ...])
 
-    async def list_cabinets(self) -> Response:
+    async def list_cabinets(self, _request: Request) -> Response:
         """Ids of the cabinets in this process."""
         return _json(200, sorted(self._board.cabinets))
 
-    async def read_state(self, cabinet_id: str, after_step: int = -1, timeout_s: float = 0.0) -> Response:
+    async def read_state(self, request: Request) -> Response:
         """Signal, lease and detectors; waits at most `timeout_s` for a step above `after_step`, else answers 204."""
-        if IntersectionId(cabinet_id) not in self._board.cabinets:
-            return _unknown(cabinet_id)
-        snapshot = await self._board.newer(IntersectionId(cabinet_id), after_step, timeout_s)
+        cabinet = self._cabinet_of(request)
+        try:
+            after_step = int(request.query_params.get("after_step", "-1"))
+            timeout_s = float(request.query_params.get("timeout_s", "0"))
+        except ValueError as error:
+            return _json(422, CabinetFault(f"after_step and timeout_s must be numbers: {error}"))
+        if cabinet is None:
+            return _unknown(request)
+        snapshot = await self._board.newer(cabinet.intersection.id, after_step, timeout_s)
         return Response(status_code=204) if snapshot is None else _json(200, snapshot)
 
-    async def obey(self, cabinet_id: str, request: Request) -> Response:
+    async def obey(self, request: Request) -> Response:
         """Ask for a stage; the answer says what became of it."""
-        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        cabinet = self._cabinet_of(request)
         command = _decoded(self._commands, await request.body())
         if cabinet is None or isinstance(command, CabinetFault):
-            return _unknown(cabinet_id) if cabinet is None else _json(422, command)
+            return _unknown(request) if cabinet is None else _json(422, command)
         applied = cabinet.command(command)
         self._board.on_command(command)
         return _json(200, applied)
 
-    async def lease(self, cabinet_id: str, request: Request) -> Response:
+    async def lease(self, request: Request) -> Response:
         """Announce the life of an agent that is ready to command; 409 when a newer one is known."""
-        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        cabinet = self._cabinet_of(request)
         asked = _decoded(self._leases, await request.body())
         if cabinet is None or isinstance(asked, CabinetFault):
-            return _unknown(cabinet_id) if cabinet is None else _json(422, asked)
+            return _unknown(request) if cabinet is None else _json(422, asked)
+        name = cabinet.intersection.id
         if not cabinet.attach(asked.boot_id):
-            return _json(409, CabinetFault(f"a newer agent than boot {asked.boot_id} holds {cabinet_id}"))
-        self._board.on_lease(cabinet.intersection.id, asked.boot_id)
+            return _json(409, CabinetFault(f"a newer agent than boot {asked.boot_id} holds {name}"))
+        self._board.on_lease(name, asked.boot_id)
         return _json(200, cabinet.snapshot())
 
-    async def detect(self, cabinet_id: str, request: Request) -> Response:
+    async def detect(self, request: Request) -> Response:
         """Feed detectors from outside: one reading a lane, in the order of the lanes."""
-        cabinet = self._board.cabinets.get(IntersectionId(cabinet_id))
+        cabinet = self._cabinet_of(request)
         readings = _decoded(self._readings, await request.body())
         if cabinet is None or isinstance(readings, CabinetFault):
-            return _unknown(cabinet_id) if cabinet is None else _json(422, readings)
+            return _unknown(request) if cabinet is None else _json(422, readings)
         lanes = len(cabinet.intersection.lanes)
         if len(readings) != lanes:
             return _json(422, CabinetFault(f"{len(readings)} readings for {lanes} lanes"))
         cabinet.read(readings)
         return _json(200, cabinet.snapshot())
+
+    def _cabinet_of(self, request: Request) -> Cabinet | None:
+        return self._board.cabinets.get(IntersectionId(request.path_params["cabinet_id"]))
 
 
 BodyType = type[Any] | GenericAlias
@@ -156,21 +165,49 @@ ROUTES: tuple[Route, ...] = (
 
 
 def cabinet_app(board: CabinetBoard) -> FastAPI:
-    """The service for the cabinets of `board`, with its OpenAPI document."""
-    app = FastAPI(title="phasemesh cabinet", version="1", description=__doc__ or "")
-    app.add_exception_handler(RequestValidationError, _not_understood)
+    """The service for the cabinets of `board`, with its OpenAPI document.
+
+    The handlers are plain routes of Starlette below FastAPI, since FastAPI's own resolving of arguments cost as much
+    as all the rest of a request; the document is made from `ROUTES` when somebody asks for it.
+    """
     service = CabinetService(board)
+    app = _Documented(title="phasemesh cabinet", version="1", description=__doc__ or "")
     for route in ROUTES:
-        app.add_api_route(
-            route.path,
-            getattr(service, route.handler),
-            methods=[route.method],
-            responses=_answers(route),
-            openapi_extra=_body(route.body) if route.body is not None else None,
-        )
-    bodies = [body for route in ROUTES for body in (route.answer, route.body) if body is not None]
-    app.openapi()["components"] = {"schemas": _schemas([*bodies, CabinetFault])[1]}
+        app.add_route(route.path, getattr(service, route.handler), methods=[route.method], include_in_schema=False)
     return app
+
+
+class _Documented(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["paths"] = _paths()
+        bodies = [body for route in ROUTES for body in (route.answer, route.body) if body is not None]
+        document["components"] = {"schemas": _schemas([*bodies, CabinetFault])[1]}
+        return document
+
+
+def _paths() -> dict[str, dict[str, Any]]:
+    return {
+        route.path.replace(":path", ""): {
+            route.method.lower(): {
+                "summary": (getattr(CabinetService, route.handler).__doc__ or "").strip(),
+                "operationId": route.handler,
+                "parameters": _parameters(route),
+                "responses": {str(status): answer for status, answer in _answers(route).items()},
+                **(_body(route.body) if route.body is not None else {}),
+            }
+        }
+        for route in ROUTES
+    }
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    named = [("cabinet_id", "path", "string")] if "{cabinet_id" in route.path else []
+    asked = [("after_step", "query", "integer"), ("timeout_s", "query", "number")]
+    return [
+        {"name": name, "in": place, "required": place == "path", "schema": {"type": kind}}
+        for name, place, kind in (*named, *(asked if route.handler == "read_state" else ()))
+    ]
 
 
 def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
@@ -205,13 +242,9 @@ def _json(status: int, body: object) -> Response:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
 
 
-async def _not_understood(_request: Request, error: Exception) -> Response:
-    faults = error.errors() if isinstance(error, RequestValidationError) else []
-    return _json(422, CabinetFault("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults)))
-
-
-def _unknown(cabinet_id: str) -> Response:
-    return _json(404, CabinetFault(f"there is no cabinet {cabinet_id!r} here; see /v1/cabinets"))
+def _unknown(request: Request) -> Response:
+    name = request.path_params["cabinet_id"]
+    return _json(404, CabinetFault(f"there is no cabinet {name!r} here; see /v1/cabinets"))
 
 
 def _decoded(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body | CabinetFault:

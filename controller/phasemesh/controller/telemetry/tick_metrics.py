@@ -18,6 +18,10 @@ UNKNOWN_NEIGHBOUR = "unknown"
 """Label of every sender that is no neighbour, so that strangers cannot add time series."""
 
 
+_VERSION = importlib.metadata.version("phasemesh")
+"""Read once: looking it up parses the metadata of the distribution."""
+
+
 class DropCount(msgspec.Struct, frozen=True):
     """How many messages of one neighbour were dropped for one reason since the agent's start."""
 
@@ -101,7 +105,7 @@ class TickMetrics:
         build = Info("tsc_build", "What this agent runs.", registry=self.registry)
         build.info(
             {
-                "version": importlib.metadata.version("phasemesh"),
+                "version": _VERSION,
                 "intersection": header.intersection.id,
                 "spec_hash": header.spec_hash,
                 "bundle": header.bundle,
