@@ -52,6 +52,14 @@ def test_the_tick_is_the_one_asked_for_else_the_profiles_else_the_controllers(
     assert options.steps_per_tick == int(expected_s)
 
 
+def test_the_papers_own_tick_of_a_map_goes_before_the_profiles() -> None:
+    """The profile `paper` follows each paper's experiment on its map."""
+    scenario = msgspec.structs.replace(changed().scenario, name="newyork51")
+
+    assert changed(profile="paper", scenario=scenario).effective_tick_s == 20.0
+    assert changed(scenario=scenario).effective_tick_s == 2.0
+
+
 @pytest.mark.parametrize(("seconds", "expected_s"), [(None, 600.0), (60.0, 60.0), (600.0, 600.0), (math.inf, 600.0)])
 def test_a_run_is_no_longer_than_its_scenario(seconds: float | None, expected_s: float) -> None:
     """Without a length the whole window is run."""

@@ -25,6 +25,10 @@ class AgentsMode(StrEnum):
     INPROCESS = "inprocess"
 
 
+PAPER_TICK_S: dict[str, float] = {"newyork33": 20.0, "newyork51": 20.0, "newyork167": 20.0}
+"""Control intervals of the papers' experiments on maps where they differ from the profile `paper`, in seconds."""
+
+
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `seconds` is None for the whole window of the scenario, `tick_s` None for the controller's default.
 
@@ -57,7 +61,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         """The control interval in seconds: asked for, else prescribed by the profile, else the controller's own."""
         if self.tick_s is not None:
             return self.tick_s
-        return find_profile(self.profile).tick_s or self.controller.tick_s
+        prescribed_s = find_profile(self.profile).tick_s
+        if prescribed_s is None:
+            return self.controller.tick_s
+        return PAPER_TICK_S.get(self.scenario.name, prescribed_s)
 
     @property
     def length_s(self) -> float:
