@@ -120,7 +120,7 @@ def test_the_command_helps_without_extras(bare_venv: Path, tmp_path: Path) -> No
 
 def test_a_run_without_the_simulator_says_what_is_missing(bare_venv: Path, tmp_path: Path) -> None:
     """`phasemesh run` without the extra `sim` ends with one line that names the extra, and exit code 2."""
-    done = _run(bare_venv / "phasemesh", "run", cwd=tmp_path)
+    done = _run(bare_venv / "phasemesh", "run", "cologne3", cwd=tmp_path)
     lines = (done.stdout + done.stderr).strip().splitlines()
 
     assert done.returncode == 2, done.stderr

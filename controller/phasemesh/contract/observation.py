@@ -93,7 +93,6 @@ class Encoder:
         """Precompute the tables of `intersection`."""
         self.intersection = intersection
         self.stage_lanes = stage_lanes(intersection)
-        self._capacities = np.array([lane.zone_capacity_veh for lane in intersection.lanes], dtype=np.float32)
         self._movements = [
             [index for index, movement in enumerate(intersection.movements) if lane.id in movement.lanes]
             for lane in intersection.lanes
@@ -102,29 +101,24 @@ class Encoder:
     def encode(self, snapshot: Snapshot, history: ServiceHistory, legal: tuple[bool, ...]) -> Observation:
         """The tensors of `snapshot`, whose readings must be plausible; `legal` marks stages that may be asked for."""
         lanes = self._encode_lanes(snapshot, history)
-        summary = np.concatenate((lanes.mean(axis=0), lanes.max(axis=0)))
+        mean = np.add.reduce(lanes, axis=0) / np.float32(len(lanes))
+        summary = np.concatenate((mean, np.maximum.reduce(lanes, axis=0)))
         return Observation(lanes, self._encode_stages(snapshot, history, legal), summary)
 
     def _encode_lanes(self, snapshot: Snapshot, history: ServiceHistory) -> FloatArray:
         letters = lights(self.intersection, snapshot.signal)
         rows = [
-            (
-                *_lane_row(reading, lane, [letters[index] for index in movements]),
+            _lane_row(
+                reading,
+                lane,
+                [letters[index] for index in movements],
                 _since_green_s(history, movements, snapshot.now_s),
             )
             for reading, lane, movements in zip(
                 snapshot.readings, self.intersection.lanes, self._movements, strict=True
             )
         ]
-        raw = np.array(rows, dtype=np.float32)
-        lanes = np.empty((len(rows), len(LANE_FEATURES)), dtype=np.float32)
-        lanes[:, 0:4] = raw[:, 0:4]
-        lanes[:, 4] = raw[:, 0] / self._capacities[:, 2]
-        lanes[:, 5:8] = raw[:, 1:4] / self._capacities
-        lanes[:, 8:16] = raw[:, 4:12]
-        lanes[:, 16] = raw[:, 13]
-        lanes[:, 17] = raw[:, 12]
-        return _scaled(lanes, _LANE_SCALES)
+        return _scaled(np.array(rows, dtype=np.float32), _LANE_SCALES)
 
     def _encode_stages(self, snapshot: Snapshot, history: ServiceHistory, legal: tuple[bool, ...]) -> FloatArray:
         signal = snapshot.signal
@@ -140,13 +134,19 @@ class Encoder:
         return _scaled(np.array(rows, dtype=np.float32), _STAGE_SCALES)
 
 
-def _lane_row(reading: LaneReading, lane: Lane, letters: list[str]) -> tuple[float, ...]:
+def _lane_row(reading: LaneReading, lane: Lane, letters: list[str], since_green_s: float) -> tuple[float, ...]:
+    """The unscaled features of one lane, in the order of `LANE_FEATURES`."""
     count = max(1, len(letters))
+    near_veh, middle_veh, far_veh = lane.zone_capacity_veh
     return (
         reading.queue_veh,
         reading.vehicles_50m_veh,
         reading.vehicles_100m_veh,
         reading.vehicles_150m_veh,
+        reading.queue_veh / far_veh,
+        reading.vehicles_50m_veh / near_veh,
+        reading.vehicles_100m_veh / middle_veh,
+        reading.vehicles_150m_veh / far_veh,
         reading.arrivals_veh,
         reading.wait_s,
         reading.mean_speed_mps / lane.speed_limit_mps,
@@ -155,6 +155,7 @@ def _lane_row(reading: LaneReading, lane: Lane, letters: list[str]) -> tuple[flo
         reading.downstream_room_ratio,
         letters.count("G") / count,
         letters.count("g") / count,
+        since_green_s,
         float(reading.is_valid),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from phasemesh.contract.observation import FloatArray
@@ -18,7 +20,9 @@ def choose_stage(logits: FloatArray, legal: tuple[bool, ...], current: int) -> i
         legal: Which stages may be asked for [S]; without any the current stage is kept.
         current: The stage in force.
     """
-    scores = {index: float(logits[index]) for index, is_legal in enumerate(legal) if is_legal}
+    scores = {
+        index: score for index, (score, is_legal) in enumerate(zip(logits.tolist(), legal, strict=True)) if is_legal
+    }
     if not scores:
         return current
     best = max(scores.values())
@@ -28,10 +32,11 @@ def choose_stage(logits: FloatArray, legal: tuple[bool, ...], current: int) -> i
 
 def stage_probabilities(logits: FloatArray, legal: tuple[bool, ...]) -> FloatArray:
     """Softmax of finite `logits` [S] over the legal stages, float32 [S]; zero elsewhere, and everywhere if none is."""
-    mask = np.asarray(legal, dtype=bool)
-    probabilities = np.zeros(len(mask), dtype=np.float32)
-    if mask.any():
-        scores = np.asarray(logits, dtype=np.float64)[mask]
-        weights = np.exp(scores - scores.max())
-        probabilities[mask] = weights / weights.sum()
-    return probabilities
+    scores = [score if is_legal else -math.inf for score, is_legal in zip(logits.tolist(), legal, strict=True)]
+    best = max(scores, default=-math.inf)
+    if best == -math.inf:
+        return np.zeros(len(legal), dtype=np.float32)
+    # A dozen stages at most: plain floats cost a fraction of what arrays do.
+    weights = [math.exp(score - best) for score in scores]
+    total = sum(weights)
+    return np.array([weight / total for weight in weights], dtype=np.float32)
