@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ import typer
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.request import RunRequest
 from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.sim_harness.scenarios.scenario import Scenario
 from phasemesh.sim_harness.worker import run_apart
 
 BUNDLE = "bundle:approach-lost-time"
@@ -126,19 +129,42 @@ FIXED_TIME_DELAY_S: dict[str, float] = {
 """Delay of the networks' own programs, SUMO 1.28, means over seeds 1 to 3 (1 and 2 for arterial4x4)."""
 
 
+COMMENTED_STEP = re.compile(r"<!--\s*(<phase [^>]*/>)\s*-->")
+"""A step of a program that the package sumo-rl took out of two maps; the independent measurement had it."""
+
+
 def _fixed_time() -> Iterator[Figure]:
     """Our metrics against an independent measurement of fixed time, means over the same seeds."""
-    for scenario, expected_s in FIXED_TIME_DELAY_S.items():
-        seeds = (1, 2) if scenario == "arterial4x4" else (1, 2, 3)
-        delays = [_run(scenario, "fixed", "inprocess", seed=seed, blocker_s=-1.0).delay_s for seed in seeds]
-        mean_s = sum(delays) / len(delays)
-        bound_s = 0.05 * expected_s + 1.0
-        yield Figure(
-            f"fixed time on {scenario}, delay s, mean of {len(seeds)} seeds",
-            f"{mean_s:.1f}",
-            f"{expected_s:g} +- {bound_s:.1f}",
-            abs(mean_s - expected_s) <= bound_s,
-        )
+    with tempfile.TemporaryDirectory(prefix="phasemesh-maps-") as folder:
+        for name, expected_s in FIXED_TIME_DELAY_S.items():
+            seeds = (1, 2) if name == "arterial4x4" else (1, 2, 3)
+            config, is_restored = _with_commented_steps(find_scenario(name), Path(folder))
+            delays = [_run(config, "fixed", "inprocess", seed=seed, blocker_s=-1.0).delay_s for seed in seeds]
+            mean_s, bound_s = sum(delays) / len(delays), 0.05 * expected_s + 1.0
+            note = ", with the steps that the package comments out" if is_restored else ""
+            yield Figure(
+                f"fixed time on {name}{note}, delay s, mean of {len(seeds)} seeds",
+                f"{mean_s:.1f}",
+                f"{expected_s:g} +- {bound_s:.1f}",
+                abs(mean_s - expected_s) <= bound_s,
+            )
+
+
+def _with_commented_steps(scenario: Scenario, folder: Path) -> tuple[str, bool]:
+    """The scenario by name, or a copy with the steps put back that its network comments out, and whether it is one."""
+    network = scenario.net_file.read_text(encoding="utf-8")
+    restored, count = COMMENTED_STEP.subn(r"\1", network)
+    if count == 0:
+        return scenario.name, False
+    net_file, config = folder / f"{scenario.name}.net.xml", folder / f"{scenario.name}.sumocfg"
+    net_file.write_text(restored, encoding="utf-8")
+    routes = ",".join(str(path) for path in scenario.route_files)
+    config.write_text(
+        f'<configuration><net-file value="{net_file}"/><route-files value="{routes}"/>'
+        f'<begin value="{scenario.begin_s}"/><end value="{scenario.end_s}"/></configuration>',
+        encoding="utf-8",
+    )
+    return str(config), True
 
 
 def _run(
