@@ -138,7 +138,7 @@ def _fixed_time() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="phasemesh-maps-") as folder:
         for name, expected_s in FIXED_TIME_DELAY_S.items():
             seeds = (1, 2) if name == "arterial4x4" else (1, 2, 3)
-            config, is_restored = _with_commented_steps(find_scenario(name), Path(folder))
+            config, is_restored = with_commented_steps(find_scenario(name), Path(folder))
             delays = [_run(config, "fixed", "inprocess", seed=seed, blocker_s=-1.0).delay_s for seed in seeds]
             mean_s, bound_s = sum(delays) / len(delays), 0.05 * expected_s + 1.0
             note = ", with the steps that the package comments out" if is_restored else ""
@@ -150,7 +150,7 @@ def _fixed_time() -> Iterator[Figure]:
             )
 
 
-def _with_commented_steps(scenario: Scenario, folder: Path) -> tuple[str, bool]:
+def with_commented_steps(scenario: Scenario, folder: Path) -> tuple[str, bool]:
     """The scenario by name, or a copy with the steps put back that its network comments out, and whether it is one."""
     network = scenario.net_file.read_text(encoding="utf-8")
     restored, count = COMMENTED_STEP.subn(r"\1", network)

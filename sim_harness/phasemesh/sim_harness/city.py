@@ -143,6 +143,7 @@ class City:
                 if time.monotonic() - shown_s > SHOW_EVERY_S:
                     shown_s = time.monotonic()
                     self._show(bridge, agents.totals, shown_s - started_s)
+            self._show(bridge, agents.totals, time.monotonic() - started_s)
         finally:
             signal.signal(signal.SIGINT, before)
             agents.close()

@@ -145,6 +145,7 @@ class Orchestra:
             self._bridge.step()
             await self._meet(board)
             self._show()
+        self._show(is_last=True)
         self.cpu_s = time.process_time() + self._agents.cpu_s() - before_cpu_s
         self.wall_s = time.monotonic() - self._started_s
 
@@ -172,9 +173,9 @@ class Orchestra:
             else:
                 self._start(name)
 
-    def _show(self) -> None:
+    def _show(self, *, is_last: bool = False) -> None:
         now_s = time.monotonic()
-        if now_s - self._shown_s < SHOW_EVERY_S:
+        if now_s - self._shown_s < SHOW_EVERY_S and not is_last:
             return
         self._shown_s = now_s
         series = self._bridge.series
