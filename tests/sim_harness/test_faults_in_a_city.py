@@ -65,6 +65,7 @@ def test_a_restarted_agent_climbs_back_to_coordinated(tmp_path: Path) -> None:
 
     assert result.is_complete
     assert result.lost_agents == ()
+    assert result.agent_deaths == 1
     assert second_life[-1].rung is Rung.COORDINATED
     assert result.intersections[VICTIM].own_plan_s < 110.0
     assert all(each.final_rung == Rung.COORDINATED for each in result.intersections.values())
@@ -87,6 +88,26 @@ def test_ctrl_c_stops_everything_and_still_writes_the_report_so_far(tmp_path: Pa
     assert result["is_complete"] is False
     assert 0 < result["seconds"] < 3600
     assert (tmp_path / "index.html").is_file()
+    assert _is_gone(process.pid)
+
+
+def test_ctrl_c_in_a_comparison_keeps_what_was_complete(tmp_path: Path) -> None:
+    """The runs that were done are reported, the others end at once, and none is started any more."""
+    command = [sys.executable, "-m", "phasemesh.controller", "compare", "cologne3", "--report", str(tmp_path)]
+    command += ["--controllers", "fixed,max-wave,approach,max-pressure", "--seeds", "1", "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    first = tmp_path / "runs" / "cologne3_fixed_1" / RESULT_NAME
+    deadline = time.monotonic() + 90.0
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130, errors.decode()
+    assert b"Traceback" not in errors
+    assert [row["controller"] for row in json.loads((tmp_path / "results.json").read_text())] == ["fixed"]
+    assert not (tmp_path / "runs" / "cologne3_max-pressure_1").exists()
     assert _is_gone(process.pid)
 
 

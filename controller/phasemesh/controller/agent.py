@@ -158,6 +158,11 @@ class Agent:
         if self._mind is not None:
             self._driver_fault = reason
 
+    @property
+    def was_late(self) -> bool:
+        """Whether the last tick missed a deadline of rule I23."""
+        return self._late > 0
+
     def release(self) -> None:
         """Give the intersection back to its cabinet at once, for an orderly end; a dead cabinet needs no farewell."""
         if self._mind is None:

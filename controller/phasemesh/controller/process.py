@@ -36,7 +36,7 @@ from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.site_folder import address_of, read_intersection, read_keypair, read_site
 from phasemesh.controller.telemetry.log import configure_logging
-from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, Rung, Source, TickRecord
+from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, Rung, TickRecord
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, TickSummary, drop_counts, summarise
 
 HELLO_INTERVAL_S = 0.05
@@ -293,7 +293,7 @@ class AgentProcess:
             record,
             tick_s=self._site.tick_s,
             uptime_s=(self._clock.mono_ns() - self._started_ns) / NS_PER_S,
-            is_deadline_missed=record.source is Source.HOLD,
+            is_deadline_missed=self._agent.was_late,
             adapter_error="driver" if record.applied is None else "",
             drops=drop_counts(self._agent.mailbox.faults),
             store_write_errors=self._writer.lost if self._writer else 0,

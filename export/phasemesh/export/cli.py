@@ -49,6 +49,8 @@ def _date(created: str | None) -> str:
     """`created` if it is a date, else the day of SOURCE_DATE_EPOCH (reproducible-builds.org), else today."""
     if created is None:
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch and not epoch.isdecimal():
+            raise InputError(f"SOURCE_DATE_EPOCH {epoch!r} is no number of seconds")
         moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
         return moment.date().isoformat()
     try:

@@ -51,6 +51,7 @@ class Played(msgspec.Struct):
     is_complete: bool
     pss_mb: float = 0.0
     lost: tuple[str, ...] = ()
+    deaths: int = 0
 
 
 class City:
@@ -73,6 +74,7 @@ class City:
         """Run, count the trips, and write `result.json` into the report folder."""
         _make_folder(self.options.report)
         simulation = start(self._sumo_options())
+        _forget_earlier_run(self.options.report)
         with simulation:
             played, bridge = self._play(simulation)
         metrics = read_metrics(self.options.report / TRIPS_NAME)
@@ -178,6 +180,7 @@ class City:
             is_complete=not orchestra.is_interrupted,
             pss_mb=orchestra.pss_mb,
             lost=tuple(sorted(orchestra.lost)),
+            deaths=orchestra.deaths,
         )
 
     def _provision(self, folder: Path, port: int) -> dict[str, str]:
@@ -248,6 +251,7 @@ class City:
             agents=len(bridge.cabinets),
             pss_mb_per_agent=round(played.pss_mb, 2),
             lost_agents=played.lost,
+            agent_deaths=played.deaths,
             program_changes=tuple(str(change) for change in self.network.changes) if is_ours else (),
             watched_signals=self.network.watched,
             series=tuple(bridge.series),
@@ -269,18 +273,24 @@ def _check_kills(options: RunOptions, network: CityNetwork) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the report's folder, without what an earlier run recorded there."""
+    """Make the report's folder, in which files can be written."""
     if set(":,") & set(str(folder.resolve())):
         raise InputError(
             f"--report {folder}: SUMO takes a colon or comma for something else; choose a path without one"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("records", "logs"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / RESULT_NAME).unlink(missing_ok=True)
+        _edge_output(folder)
     except OSError as error:
         raise InputError(f"--report {folder}: cannot be made: {error.strerror}; choose another folder") from error
+
+
+def _forget_earlier_run(folder: Path) -> None:
+    """Remove what an earlier run left, once SUMO has accepted this one."""
+    for name in ("records", "logs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (RESULT_NAME, "index.html"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _edge_output(report: Path) -> Path:

@@ -64,7 +64,7 @@ def run(
         seed=seed,
         speed=speed,
         comm_deadline_ms=comm_deadline_ms,
-        signals=tuple(signals.split(",")) if signals else None,
+        signals=_names(signals) if signals is not None else None,
         ignore_junction_blocker_s=ignore_junction_blocker_s,
         sumo_args=tuple(sumo_arg or ()),
         is_gui=gui,
@@ -73,7 +73,7 @@ def run(
     )
     result = _run_and_report(request, _names(compare_with))
     _print_result(result, is_json=json)
-    if not result[0].is_complete:
+    if not result[0].is_complete or len(result) < 1 + len(_names(compare_with)):
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -105,7 +105,8 @@ def compare(
         sumo_args=tuple(sumo_arg or ()),
     )
     requests = comparison_requests(template, scenario, _names(controllers), _seeds(seeds))
-    run_comparison(requests, report, workers)
+    if len(run_comparison(requests, report, workers)) < len(requests):
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def scenarios() -> None:
@@ -125,9 +126,11 @@ def bench(
     require_sim()
     from phasemesh.sim_harness.bench import run_benchmarks  # noqa: PLC0415 (as in run)
 
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out {out}: its folder does not exist; make it first")
     text = run_benchmarks(_names(parts))
     if out is not None:
-        out.write_text(text)
+        out.write_text(text, encoding="utf-8")
 
 
 def require_sim() -> None:

@@ -29,6 +29,8 @@ class TickTotals:
         self.plan_ticks += record.source is Source.PLAN
         if record.stage != record.wanted_stage:
             self.guard_rejections[record.rule] += 1
+        if record.applied is not None and not record.applied.is_accepted:
+            self.guard_rejections[f"cabinet {record.applied.rule}"] += 1
         self.tick_ms.append(sum(record.step_ms) - record.step_ms[2])
         self.tick_cpu_ms.append(record.cpu_ms)
         self.rungs[record.snapshot.intersection_id] = record.rung

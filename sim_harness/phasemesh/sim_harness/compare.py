@@ -68,11 +68,13 @@ def run_with_comparison(request: RunRequest, beside: Sequence[str], workers: int
     city = City(resolve(request, is_bundle=True), screen := Screen(f"{request.scenario} {request.controller}"))
     with screen:
         result = city.run()
-    results = (result, *(_run_beside(others, workers) if result.is_complete else ()))
     folder = Path(request.report)
-    write_run_report(folder, result, results[1:], city.network.net_file)
+    write_run_report(folder, result, (), city.network.net_file)
+    beside_it = _run_beside(others, workers) if result.is_complete and others else []
+    if beside_it:
+        write_run_report(folder, result, beside_it, city.network.net_file)
     screen.note(f"report: {folder / INDEX_NAME}")
-    return results
+    return result, *beside_it
 
 
 def _plain(request: RunRequest) -> RunRequest:

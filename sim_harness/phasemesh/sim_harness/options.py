@@ -82,6 +82,8 @@ def check_options(options: RunOptions) -> None:
     """Refuse what cannot be run; raises InputError with one line."""
     find_profile(options.profile)
     tick_s = options.effective_tick_s
+    if not -1.0 <= options.ignore_junction_blocker_s <= 86_400.0:
+        raise InputError(f"--ignore-junction-blocker-s {options.ignore_junction_blocker_s}: must be seconds, or -1")
     if not 1.0 <= tick_s <= 60.0 or tick_s != round(tick_s):
         raise InputError(f"--tick-s {tick_s}: must be a whole number of seconds from 1 to 60")
     if not options.length_s >= tick_s:  # also refuses what is not a number

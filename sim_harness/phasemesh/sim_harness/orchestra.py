@@ -69,6 +69,7 @@ class Orchestra:
         self._is_over = False
         self.is_interrupted = False
         self.lost: dict[IntersectionId, str] = {}
+        self.deaths = 0
         self.cpu_s = 0.0
         self.wall_s = 0.0
         self.pss_mb = 0.0
@@ -120,6 +121,7 @@ class Orchestra:
 
     def _lose(self, name: IntersectionId, why: str) -> None:
         self.lost[name] = why
+        self.deaths += 1
         self._barrier.leave(name)
         self._listener.note(f"agent {name} {why}; its cabinet falls back to its own plan ({self._agents.log_of(name)})")
 

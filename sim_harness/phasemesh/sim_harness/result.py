@@ -71,6 +71,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     agents: int
     pss_mb_per_agent: float
     lost_agents: tuple[str, ...] = ()
+    agent_deaths: int = 0
     program_changes: tuple[str, ...] = ()
     watched_signals: tuple[str, ...] = ()
     series: tuple[SeriesPoint, ...] = ()

@@ -5,11 +5,12 @@ python -m phasemesh.sim_harness.worker REQUEST.json
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
@@ -24,41 +25,68 @@ EXIT_REFUSED = 2
 
 def run_apart(request: RunRequest) -> RunResult:
     """Run `request` in a fresh process and return its result; raises PhasemeshError with the worker's own line."""
-    with tempfile.TemporaryDirectory(prefix="phasemesh-run-") as folder:
-        path = Path(folder) / "request.json"
-        path.write_bytes(msgspec.json.encode(request))
-        command = [sys.executable, "-m", "phasemesh.sim_harness.worker", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own module)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"worker ended with exit code {done.returncode}"]
-        raise PhasemeshError(f"{request.scenario}, {request.controller}, seed {request.seed}: {lines[-1]}")
-    return msgspec.json.decode((Path(request.report) / RESULT_NAME).read_bytes(), type=RunResult)
+    return Workers().run(request)
+
+
+class Workers:
+    """The processes of requests that are being run; `stop` ends them early."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._running: set[subprocess.Popen[str]] = set()
+        self._is_stopping = False
+
+    def run(self, request: RunRequest) -> RunResult:
+        """Run `request` in a fresh process; raises PhasemeshError with the worker's own line."""
+        with tempfile.TemporaryDirectory(prefix="phasemesh-run-") as folder:
+            path = Path(folder) / "request.json"
+            path.write_bytes(msgspec.json.encode(request))
+            returncode, errors = self._wait_for([sys.executable, "-m", "phasemesh.sim_harness.worker", str(path)])
+        if returncode != 0:
+            lines = errors.strip().splitlines() or [f"worker ended with exit code {returncode}"]
+            raise PhasemeshError(f"{request.scenario}, {request.controller}, seed {request.seed}: {lines[-1]}")
+        return msgspec.json.decode((Path(request.report) / RESULT_NAME).read_bytes(), type=RunResult)
+
+    def stop(self) -> None:
+        """Interrupt all processes, which end within seconds; nothing is started any more."""
+        self._is_stopping = True
+        for process in tuple(self._running):
+            process.send_signal(signal.SIGINT)
+
+    def _wait_for(self, command: list[str]) -> tuple[int, str]:
+        if self._is_stopping:
+            return EXIT_REFUSED, "interrupted before it began"
+        with subprocess.Popen(  # noqa: S603 (our own module)
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            self._running.add(process)
+            errors = process.communicate()[1]
+            self._running.discard(process)
+        return process.returncode, errors
 
 
 def run_all(
     requests: Sequence[RunRequest], *, workers: int, on_done: Callable[[RunResult], None] = lambda _result: None
 ) -> list[RunResult]:
-    """Run all `requests`, at most `workers` at a time; results in the order of the requests."""
+    """Run all `requests`, at most `workers` at a time; results in the order of the requests.
+
+    Ctrl-C ends the runs early; then only those that were complete come back.
+    """
+    crew = Workers()
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        futures: dict[Future[RunResult], int] = {
-            pool.submit(run_apart, request): index for index, request in enumerate(requests)
-        }
-        results = dict(_as_done(futures, on_done))
-    return [results[index] for index in range(len(requests))]
-
-
-def _as_done(
-    futures: dict[Future[RunResult], int], on_done: Callable[[RunResult], None]
-) -> Iterator[tuple[int, RunResult]]:
-    for future in as_completed(futures):
+        futures = [pool.submit(crew.run, request) for request in requests]
         try:
-            result = future.result()
+            for future in as_completed(futures):
+                on_done(future.result())
         except PhasemeshError:
-            for other in futures:
-                other.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
+            crew.stop()
             raise
-        on_done(result)
-        yield futures[future], result
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            crew.stop()
+    results = [future.result() for future in futures if not future.cancelled() and future.exception() is None]
+    return [result for result in results if result.is_complete]
 
 
 def _work(path: Path) -> int:

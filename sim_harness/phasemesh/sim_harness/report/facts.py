@@ -66,6 +66,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("CPU time of the run", lambda result: f"{result.cpu_s:,.1f} s"),
     Fact("Wall time of the run", _speed),
     Fact("Memory for each agent (PSS)", _memory),
+    Fact("Deaths of agents", lambda result: str(result.agent_deaths)),
     Fact("Lost agents", lambda result: ", ".join(result.lost_agents) or NONE),
     Fact("Versions", lambda result: ", ".join(f"{name} {text}" for name, text in result.versions.items()) or NONE),
 )

@@ -201,6 +201,7 @@ def start(options: SumoOptions) -> Simulation:
     with _captured_stderr() as captured:
         try:
             api.start(command_line(options))
+            api.simulation.getTime()
         except (api.TraCIException, api.FatalTraCIError) as error:
             raise ScenarioError(f"SUMO cannot start: {_reason(str(error), captured)}") from error
     return Simulation(api)
