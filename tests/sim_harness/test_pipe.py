@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from city_runs import digest, run_city
 
-from phasemesh.contract.timing import BENCHMARK, stage_timings
+from phasemesh.contract.timing import BENCHMARK, PROFILES, stage_timings
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.signal_check import check_signal_states
 from phasemesh.sim_harness.sumo.connection import SIGNAL_STATES_NAME
@@ -91,6 +91,21 @@ def test_nothing_unsafe_is_shown_in_sumos_own_record_of_the_lights(
     chosen = find_scenario(scenario)
     network = read_network(chosen.net_file)
     timings = {each.id: stage_timings(each, BENCHMARK) for each in network.intersections}
+
+    faults = check_signal_states(tmp_path / SIGNAL_STATES_NAME, network.intersections, timings, chosen.begin_s)
+
+    assert faults == []
+
+
+@pytest.mark.parametrize("profile", ["benchmark", "street", "paper"])
+@pytest.mark.parametrize("controller", ["sotl", "approach", "bundle:max-pressure"])
+def test_nothing_unsafe_is_shown_under_any_profile(tmp_path: Path, controller: str, profile: str) -> None:
+    """Rules and bundles, in one process and in several, keep every interval of the profile that is in force."""
+    mode = APART if controller.startswith("bundle:") else {}
+    run_city(tmp_path, "cologne3", controller, seconds=400.0, profile=profile, **mode)
+    chosen = find_scenario("cologne3")
+    network = read_network(chosen.net_file)
+    timings = {each.id: stage_timings(each, PROFILES[profile]) for each in network.intersections}
 
     faults = check_signal_states(tmp_path / SIGNAL_STATES_NAME, network.intersections, timings, chosen.begin_s)
 
