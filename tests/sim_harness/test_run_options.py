@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from scenario_files import ROW, write_scenario
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import Pace
-from phasemesh.sim_harness.city import City
+from phasemesh.sim_harness.city import LOCK_NAME, City
 from phasemesh.sim_harness.controllers import Controller, ControllerKind
 from phasemesh.sim_harness.options import AgentsMode, RunOptions, check_options
 from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -136,6 +137,21 @@ def test_only_agents_that_exist_can_be_killed(tmp_path: Path) -> None:
         City(msgspec.structs.replace(options, kills=(("d", 5.0, None),)))
 
     assert not (tmp_path / "report").exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """Two runs would mix their trips and remove each other's records."""
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "result.json").write_text("of the other run")
+    city = City(changed(scenario=find_scenario(write_scenario(tmp_path)), report=report))
+
+    with (report / LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another run is writing there"):
+            city.run()
+
+    assert (report / "result.json").read_text() == "of the other run"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -39,6 +42,7 @@ from phasemesh.sim_harness.sumo.programs import write_programs
 
 RESULT_NAME = "result.json"
 EDGES_NAME = "edges.xml"
+LOCK_NAME = ".running"
 
 
 class Played(msgspec.Struct):
@@ -73,6 +77,10 @@ class City:
     def run(self) -> RunResult:
         """Run, count the trips, and write `result.json` into the report folder."""
         _make_folder(self.options.report)
+        with _only_writer(self.options.report):
+            return self._run_alone()
+
+    def _run_alone(self) -> RunResult:
         simulation = start(self._sumo_options())
         _forget_earlier_run(self.options.report)
         with simulation:
@@ -283,6 +291,17 @@ def _make_folder(folder: Path) -> None:
         _edge_output(folder)
     except OSError as error:
         raise InputError(f"--report {folder}: cannot be made: {error.strerror}; choose another folder") from error
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Keep a second run out of `folder` while this one writes there; raises InputError when one is already there."""
+    with (folder / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"--report {folder}: another run is writing there; choose another folder") from None
+        yield
 
 
 def _forget_earlier_run(folder: Path) -> None:
