@@ -26,7 +26,6 @@ from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.process import AgentLaunch, serve_agent
 
 EXIT_REFUSED = 2
-EXIT_BROKEN = 1
 
 PRELOADED = (ed25519, fastapi.openapi.utils, uvicorn.protocols.http.auto)
 """Modules that every agent needs and that would otherwise be imported after the fork, in each of them."""
