@@ -1,7 +1,8 @@
 """What is asked of a signal, what is really shown, and the one pure sequencer between the two.
 
-The sequencer is the only code that times a change of stage: cabinet, drivers and trainer all use it. A change shows
-yellow to the movements that lose their green or its protection, then red clearance, then the next stage; other
+The sequencer is the only code that times a change of stage: cabinet, drivers and trainer all use it. A change that
+closes crossings first lets the people on them walk to the other side while all vehicles keep what they have. Then it
+shows yellow to the movements that lose their green or its protection, then red clearance, then the next stage; other
 movements that are green in both stages stay as they were until the change is over.
 """
 
@@ -27,6 +28,7 @@ class Interval(StrEnum):
     """The part of a stage that is being shown."""
 
     GREEN = "green"
+    PED_CLEARANCE = "ped_clearance"
     YELLOW = "yellow"
     RED_CLEARANCE = "red_clearance"
 
@@ -54,7 +56,8 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request of an agent for one stage, or for the end of its own control.
 
     `boot_id` names the life of the agent and `seq` rises within it; `step` is the cabinet step that it answers and
-    `decided_s` the cabinet time of that step, from which its age counts.
+    `decided_s` the cabinet time of that step, from which its age counts. `approved_s` is the cabinet time at which the
+    agent's guard let it pass; a cabinet obeys nothing without it (invariant I25).
     """
 
     intersection_id: IntersectionId
@@ -64,6 +67,7 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decided_s: float
     kind: CommandKind
     stage: int
+    approved_s: float | None = None
 
 
 class AppliedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,9 +91,15 @@ def request_stage(intersection: Intersection, signal: SignalState, stage: int, n
     """`signal` after a request for `stage`; a request during a change, or for the current stage, alters nothing."""
     if signal.interval is not Interval.GREEN or stage == signal.stage:
         return signal
-    is_closing = bool(closing_movements(intersection.stages[signal.stage], intersection.stages[stage]))
-    interval = Interval.YELLOW if is_closing else Interval.GREEN
+    interval = _first_interval(intersection, intersection.stages[signal.stage], intersection.stages[stage])
     return SignalState(stage=stage, from_stage=signal.stage, interval=interval, since_s=now_s)
+
+
+def _first_interval(intersection: Intersection, before: Stage, after: Stage) -> Interval:
+    closing = closing_movements(before, after)
+    if any(intersection.movements[index].is_crossing for index in closing):
+        return Interval.PED_CLEARANCE
+    return Interval.YELLOW if closing else Interval.GREEN
 
 
 def closing_movements(before: Stage, after: Stage) -> frozenset[int]:
@@ -101,8 +111,11 @@ def closing_movements(before: Stage, after: Stage) -> frozenset[int]:
 
 
 def advance(signal: SignalState, timings: tuple[StageTiming, ...], now_s: float) -> SignalState:
-    """`signal` at `now_s`: yellow and red clearance end after exactly the times of the stage that they close."""
+    """`signal` at `now_s`: the intervals of a change end after exactly the times of the stage that they close."""
     timing = timings[signal.from_stage]
+    if signal.interval is Interval.PED_CLEARANCE and _has_lasted(signal, timing.ped_clearance_s, now_s):
+        end_s = signal.since_s + timing.ped_clearance_s
+        signal = msgspec.structs.replace(signal, interval=Interval.YELLOW, since_s=end_s)
     if signal.interval is Interval.YELLOW and _has_lasted(signal, timing.yellow_s, now_s):
         end_s = signal.since_s + timing.yellow_s
         signal = msgspec.structs.replace(signal, interval=Interval.RED_CLEARANCE, since_s=end_s)
@@ -117,20 +130,33 @@ def _has_lasted(signal: SignalState, duration_s: float, now_s: float) -> bool:
 
 
 def change_s(timing: StageTiming) -> float:
-    """How long a change away from a stage with `timing` takes, in seconds."""
-    return timing.yellow_s + timing.red_clearance_s
+    """The longest that a change away from a stage with `timing` takes, in seconds."""
+    return timing.ped_clearance_s + timing.yellow_s + timing.red_clearance_s
 
 
 def lights(intersection: Intersection, signal: SignalState) -> str:
-    """The letters shown by `signal`, one a movement: `G` protected, `g` permissive, `y` yellow, `r` red."""
+    """The letters shown by `signal`, one a movement: `G` protected, `g` permissive, `y` yellow, `r` red.
+
+    A crossing shows `G` for walk and `r` otherwise; people who are on it when the walk ends have their clearance.
+    """
     target = intersection.stages[signal.stage]
     if signal.interval is Interval.GREEN:
         return stage_lights(intersection, target)
     origin = intersection.stages[signal.from_stage]
     closing = closing_movements(origin, target)
-    shown = "y" if signal.interval is Interval.YELLOW else "r"
     before = stage_lights(intersection, origin)
-    return "".join(shown if index in closing else letter for index, letter in enumerate(before))
+    return "".join(
+        _closing_letter(letter, signal.interval, is_crossing=intersection.movements[index].is_crossing)
+        if index in closing
+        else letter
+        for index, letter in enumerate(before)
+    )
+
+
+def _closing_letter(letter: str, interval: Interval, *, is_crossing: bool) -> str:
+    if is_crossing or interval is Interval.RED_CLEARANCE:
+        return "r"
+    return "y" if interval is Interval.YELLOW else letter
 
 
 def elapsed_green_s(signal: SignalState, now_s: float) -> float:

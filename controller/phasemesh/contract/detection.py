@@ -61,17 +61,33 @@ INVALID_READING = LaneReading(
 
 
 class ControlMode(StrEnum):
-    """Who chooses the stages of a cabinet: the agent that holds the lease, or the cabinet's own plan."""
+    """Who chooses the stages of a cabinet; all but the first two keep every agent away (invariant I11).
+
+    `startup` is the flash after power has come, `flash` that of a latched fault or of an operator, `stop_time` freezes
+    the interval that is shown.
+    """
 
     AGENT = "agent"
     OWN_PLAN = "own_plan"
+    STARTUP = "startup"
+    PREEMPT = "preempt"
+    MANUAL = "manual"
+    STOP_TIME = "stop_time"
+    FLASH = "flash"
+
+
+COMMANDABLE_MODES = frozenset({ControlMode.AGENT, ControlMode.OWN_PLAN})
+"""Modes in which a cabinet takes commands of an agent."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Signal and detectors of one intersection at one cabinet step.
 
-    `now_s` is cabinet time (simulated or monotonic seconds); `lease_boot_id` names the agent that holds the lease,
-    or is None. `readings` are in the order of `Intersection.lanes`.
+    `now_s` is cabinet time (simulated or monotonic seconds) and `day_s` the local time of day, in seconds since
+    midnight, which no interval is ever timed by; `lease_boot_id` names the agent that holds the lease,
+    or is None. `readings` are in the order of `Intersection.lanes`. `lease_s` is how long one command is obeyed, 0
+    where the unit has no such time (invariant I14); `config_digest` names the intersection, times and conflicts that
+    the cabinet was given (I19), and `latched` the rules whose breach keeps it in flash until an operator resets them.
     """
 
     intersection_id: IntersectionId
@@ -82,6 +98,10 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_until_s: float
     lease_boot_id: int | None
     readings: tuple[LaneReading, ...]
+    lease_s: float = 10.0
+    config_digest: str = ""
+    latched: tuple[str, ...] = ()
+    day_s: float = 0.0
 
 
 _LIMITS = tuple(READING_LIMITS.values())

@@ -20,6 +20,8 @@ class Turn(StrEnum):
     LEFT = "left"
     RIGHT = "right"
     U_TURN = "u_turn"
+    CROSSING = "crossing"
+    """People on foot; their lane is the place where they wait, as long as their way across."""
 
 
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,11 @@ class Movement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lanes: tuple[LaneId, ...]
     exits: tuple[LaneId, ...]
 
+    @property
+    def is_crossing(self) -> bool:
+        """Whether people on foot use this movement: its green is the walk interval."""
+        return self.turn is Turn.CROSSING
+
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Movements shown green together, by signal index: protected (`G`) or permissive (`g`, yielding)."""
@@ -62,7 +69,8 @@ class Intersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `conflicts` and `yields_to` are square matrices over movements, one string of `0` and `1` a row. `conflicts` is
     symmetric. `yields_to[i][j]` says that movement i, shown permissively, gives way to movement j, which makes the
-    two compatible although they conflict.
+    two compatible although they conflict. `concurrency` is the table of a ring-and-barrier controller (NTCIP 1202
+    phaseConcurrency): movements that may be green together whatever their paths; empty where there are no rings.
     """
 
     id: IntersectionId
@@ -72,6 +80,7 @@ class Intersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conflicts: tuple[str, ...]
     yields_to: tuple[str, ...]
     neighbours: tuple[IntersectionId, ...] = ()
+    concurrency: tuple[str, ...] = ()
 
     def may_run_together(self, lights: str, first: int, second: int) -> bool:
         """Whether movements `first` and `second` may be shown as in `lights` (one letter a movement) at once."""
@@ -117,10 +126,51 @@ def faults_of_intersection(intersection: Intersection) -> list[str]:
     """All contradictions in an intersection, each with its path; empty when there are none."""
     faults = _matrix_faults(intersection, "conflicts", intersection.conflicts)
     faults += _matrix_faults(intersection, "yields_to", intersection.yields_to)
+    if intersection.concurrency:
+        faults += _matrix_faults(intersection, "concurrency", intersection.concurrency)
     faults += _reference_faults(intersection)
     if faults:
         return faults
-    return _symmetry_faults(intersection) + _stage_faults(intersection) + _service_faults(intersection)
+    return (
+        _symmetry_faults(intersection)
+        + _stage_faults(intersection)
+        + _service_faults(intersection)
+        + _crossing_faults(intersection)
+    )
+
+
+def crossing_length_m(intersection: Intersection, movement: int) -> float:
+    """How far people walk on the crossing `movement`, in metres; 0 for a movement of vehicles."""
+    if not intersection.movements[movement].is_crossing:
+        return 0.0
+    ways = intersection.movements[movement].lanes
+    return max((lane.length_m for lane in intersection.lanes if lane.id in ways), default=0.0)
+
+
+def _crossing_faults(intersection: Intersection) -> list[str]:
+    crossings = [index for index, movement in enumerate(intersection.movements) if movement.is_crossing]
+    faults = [
+        f"movements[{index}].lanes: a crossing needs the place where its people wait"
+        for index in crossings
+        if not intersection.movements[index].lanes
+    ]
+    return faults + [
+        f"stages[{number}].permissive: the crossing {index} can only be protected; vehicles yield, people do not"
+        for number, stage in enumerate(intersection.stages)
+        for index in crossings
+        if index in stage.permissive
+    ]
+
+
+def concurrency_faults(intersection: Intersection, stage: Stage) -> list[str]:
+    """Pairs of movements of `stage` that the ring-and-barrier table does not let run together (invariant I9)."""
+    served = sorted(stage.served) if intersection.concurrency else []
+    return [
+        f"movements {first} and {second} are not concurrent"
+        for position, first in enumerate(served)
+        for second in served[position + 1 :]
+        if intersection.concurrency[first][second] == "0"
+    ]
 
 
 def _matrix_faults(intersection: Intersection, name: str, rows: tuple[str, ...]) -> list[str]:
@@ -182,6 +232,12 @@ def _symmetry_faults(intersection: Intersection) -> list[str]:
         for j in range(i + 1, size)
         if intersection.conflicts[i][j] != intersection.conflicts[j][i]
     ]
+    faults += [
+        f"concurrency[{i}][{j}]: differs from concurrency[{j}][{i}]; the table must be symmetric"
+        for i in range(len(intersection.concurrency))
+        for j in range(i + 1, size)
+        if intersection.concurrency[i][j] != intersection.concurrency[j][i]
+    ]
     return faults
 
 
@@ -190,6 +246,7 @@ def _stage_faults(intersection: Intersection) -> list[str]:
     for index, stage in enumerate(intersection.stages):
         pairs = conflicting_pairs(intersection, stage_lights(intersection, stage))
         faults += [f"stages[{index}]: movements {i} and {j} conflict" for i, j in pairs]
+        faults += [f"stages[{index}]: {fault}" for fault in concurrency_faults(intersection, stage)]
         if not stage.served:
             faults.append(f"stages[{index}]: serves no movement")
     return faults

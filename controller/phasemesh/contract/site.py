@@ -9,6 +9,7 @@ File names are numbered because ids of intersections may hold any character; the
 
 from __future__ import annotations
 
+import hashlib
 import math
 from enum import StrEnum
 
@@ -17,7 +18,14 @@ import msgspec
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.timing import PROFILES, StageTiming, faults_of_timing
+from phasemesh.contract.timing import (
+    PROFILES,
+    StageTiming,
+    UnitTiming,
+    faults_of_crossings,
+    faults_of_timing,
+    faults_of_unit,
+)
 from phasemesh.contract.units import IntersectionId
 
 SITE_FORMAT = 1
@@ -83,7 +91,7 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One intersection of a site: its description, stage times, own plan and addresses.
 
     `cabinet` is what the adapter connects to (for `http` the URL of the cabinet), `operator` the host and port of the
-    agent's REST endpoints, empty for none.
+    agent's REST endpoints, empty for none; `unit` holds the times of the controller unit as a whole.
     """
 
     intersection: Intersection
@@ -92,6 +100,12 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adapter: AdapterKind
     cabinet: str
     operator: str
+    unit: UnitTiming = UnitTiming()
+
+
+def config_digest(intersection: Intersection, timings: tuple[StageTiming, ...]) -> str:
+    """The name of everything that the rules of safety depend on; agent and cabinet must agree on it (I19)."""
+    return hashlib.sha256(msgspec.json.encode((intersection, timings), order="sorted")).hexdigest()
 
 
 def faults_of_site(site: SiteFile) -> list[str]:
@@ -138,6 +152,9 @@ def faults_of_site_intersection(entry: SiteIntersection, site: SiteFile) -> list
         faults.append(f"timings: {len(entry.timings)} for {len(entry.intersection.stages)} stages")
     for index, timing in enumerate(entry.timings):
         faults += [f"timings[{index}].{fault}" for fault in faults_of_timing(timing, is_simulated=site.is_simulated)]
+    if len(entry.timings) == len(entry.intersection.stages):
+        faults += faults_of_crossings(entry.intersection, entry.timings)
+    faults += [f"unit.{fault}" for fault in faults_of_unit(entry.unit, is_simulated=site.is_simulated)]
     faults += [
         f"intersection.neighbours: {name!r} is not in the directory of the site"
         for name in entry.intersection.neighbours

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from phasemesh.contract.command import CommandKind, SignalState
+from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.timing import StageTiming
@@ -20,6 +21,8 @@ class Scope(StrEnum):
     NEIGHBOUR = "neighbour"
     DEADLINE = "deadline"
     CLOCK = "clock"
+    UNIT = "unit"
+    DETECTOR = "detector"
 
 
 class Reaction(StrEnum):
@@ -46,7 +49,8 @@ class GuardCase(msgspec.Struct, frozen=True):
 
     `now_s` and `decided_s` are cabinet time; a request older than `max_age_s`, usually one tick, is stale. `kind` and
     `stage` are as they came, so that the whitelist can refuse what is no command. A cabinet that got no request judges
-    one for the stage in force, because the limits on greens and waits hold without a policy too.
+    one for the stage in force, because the limits on greens and waits hold without a policy too. `mode` is who chooses
+    the stages of the cabinet.
     """
 
     intersection: Intersection
@@ -58,6 +62,7 @@ class GuardCase(msgspec.Struct, frozen=True):
     kind: CommandKind | str
     stage: int | float
     decided_s: float
+    mode: ControlMode = ControlMode.AGENT
 
 
 class PolicyCase(msgspec.Struct, frozen=True):
@@ -101,6 +106,60 @@ class ClockCase(msgspec.Struct, frozen=True):
 
     wall_step_s: float
     monotonic_step_s: float
+
+
+class ModeCase(msgspec.Struct, frozen=True):
+    """Who chooses the stages of a cabinet, for how long no other than agent and own plan has done so, in seconds."""
+
+    mode: ControlMode
+    clear_s: float
+    resume_s: float
+
+
+class StartupCase(msgspec.Struct, frozen=True):
+    """For how long an agent has read valid states since its start, and how long it must, in seconds."""
+
+    valid_s: float
+    window_s: float
+
+
+class LeaseCase(msgspec.Struct, frozen=True):
+    """How long a cabinet obeys one command, and the control interval of the agent, in seconds."""
+
+    lease_s: float
+    tick_s: float
+
+
+class WriterCase(msgspec.Struct, frozen=True):
+    """The life and sequence number of a command, and those of the newest one that the cabinet has heard, if any."""
+
+    boot_id: int
+    seq: int
+    holder_boot_id: int | None
+    holder_seq: int
+
+
+class ReadbackCase(msgspec.Struct, frozen=True):
+    """Whether the cabinet shows what it accepted, since when it should, in seconds, and the strikes in a row before."""
+
+    is_as_commanded: bool
+    overdue_s: float
+    strikes_before: int
+
+
+class ConfigCase(msgspec.Struct, frozen=True):
+    """The digests of the configuration of agent and cabinet; a cabinet that names none is not compared."""
+
+    expected: str
+    reported: str
+
+
+class ApprovalCase(msgspec.Struct, frozen=True):
+    """When the guard of the agent let a command pass, None if it never did; cabinet time in seconds."""
+
+    approved_s: float | None
+    now_s: float
+    max_age_s: float
 
 
 class Finding(msgspec.Struct, frozen=True):
