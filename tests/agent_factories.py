@@ -23,6 +23,7 @@ from phasemesh.contract.site import (
     SiteIntersection,
 )
 from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput
+from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.adapters.driver import Driver, DriverFault
 from phasemesh.controller.adapters.memory import MemoryDriver
@@ -131,6 +132,7 @@ def make_decider(
     *,
     memory: Memory | None = None,
     plan: PlanKind = PlanKind.ACTUATED,
+    unit: UnitTiming = SIMULATED_UNIT,
 ) -> Decider:
     """A decider under the benchmark profile with five steps a tick."""
     timings = make_timings(intersection)
@@ -142,6 +144,7 @@ def make_decider(
         memory=memory or NoMemory(),
         tick_s=TICK_S,
         steps_per_tick=STEPS_PER_TICK,
+        unit=unit,
     )
 
 
@@ -225,6 +228,7 @@ def make_site(
     speed: float = 1.0,
     bundle: str = "max-pressure",
     operator: str = "",
+    timings: tuple[StageTiming, ...] | None = None,
 ) -> Site:
     """Write a site of crossings under the benchmark profile to `folder`; agents publish at `ports` of loopback."""
     keypairs = {name: generate_keypair() for name in streets}
@@ -246,17 +250,22 @@ def make_site(
         seed=7,
         directory=directory,
     )
-    entries = tuple(_entry(make_intersection(name, others), cabinet, operator) for name, others in streets.items())
+    entries = tuple(
+        _entry(make_intersection(name, others), cabinet, operator, timings) for name, others in streets.items()
+    )
     write_site(folder, site, entries, keypairs)
     return Site(folder, site, entries, keypairs)
 
 
-def _entry(intersection: Intersection, cabinet: str, operator: str) -> SiteIntersection:
+def _entry(
+    intersection: Intersection, cabinet: str, operator: str, timings: tuple[StageTiming, ...] | None
+) -> SiteIntersection:
     return SiteIntersection(
         intersection=intersection,
-        timings=make_timings(intersection),
+        timings=timings or make_timings(intersection),
         plan=PlanKind.ACTUATED,
         adapter=AdapterKind.HTTP,
         cabinet=cabinet,
         operator=operator,
+        unit=SIMULATED_UNIT,
     )

@@ -46,10 +46,12 @@ def free_ports(count: int) -> tuple[int, ...]:
             listener.close()
 
 
-def fetch(url: str) -> bytes | None:
-    """The body at `url`, whatever the status, or None while nobody answers."""
+def fetch(url: str, token: str = "") -> bytes | None:
+    """The body at `url`, asked for with `token`, whatever the status, or None while nobody answers."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (only loopback is asked)
     try:
-        with closing(urllib.request.urlopen(url, timeout=5.0)) as answer:  # noqa: S310 (only loopback is asked)
+        with closing(urllib.request.urlopen(request, timeout=5.0)) as answer:  # noqa: S310 (likewise)
             body: bytes = answer.read()
             return body
     except urllib.error.HTTPError as refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -17,3 +18,7 @@ settings.register_profile(
 )
 settings.load_profile("phasemesh")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Keys that tests make and trust are not the developer's.
+_SETTINGS = tempfile.TemporaryDirectory(prefix="phasemesh-settings-")
+os.environ["XDG_CONFIG_HOME"] = _SETTINGS.name

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 
 from factories import make_intersection, make_snapshot, make_timings
-from phasemesh.contract.command import AppliedCommand, SignalState, start
+from phasemesh.contract.command import AppliedCommand, CommandKind, SignalState, start
 from phasemesh.contract.history import empty_history
 from phasemesh.contract.messages import PeerMessage, compose
 from phasemesh.contract.observation import HIDDEN_SIZE, HYPER_SIZE, SPEC_HASH, SUMMARY_SIZE
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
+from phasemesh.controller.ladder import FRESH
+from phasemesh.controller.ladder_table import Rung
 from phasemesh.controller.operator.snapshot import OperatorState
-from phasemesh.controller.telemetry.records import PeerInput, RecordHeader, Rung, Source, TickRecord
+from phasemesh.controller.safety.detectors import empty_health
+from phasemesh.controller.telemetry.records import RECORD_FORMAT, PeerInput, RecordHeader, Source, TickRecord
+from phasemesh.controller.trouble import Circumstances
+from phasemesh.controller.unit_watch import UnitWatch
 
 EAST = IntersectionId("east")
 WEST = IntersectionId("west")
@@ -24,7 +29,7 @@ CROSSING = make_intersection(neighbours=(EAST, WEST))
 def make_header(**changes: Any) -> RecordHeader:
     """The header of a crossing with the neighbours east and west and ticks of five seconds."""
     values: dict[str, Any] = {
-        "format": 1,
+        "format": RECORD_FORMAT,
         "spec_hash": SPEC_HASH,
         "intersection": CROSSING,
         "timings": make_timings(CROSSING),
@@ -64,6 +69,10 @@ def make_record(tick: int = 0, *, signal: SignalState | None = None, now_s: floa
         "history_before": empty_history(CROSSING, 0.0),
         "step_before": max(tick, 0) - 1,
         "hidden_before": bytes(4 * HIDDEN_SIZE),
+        "detectors_before": empty_health(CROSSING, 0.0),
+        "unit_before": UnitWatch(),
+        "standing_before": FRESH,
+        "circumstances": Circumstances(),
         "logits": floats(1.5, -0.5),
         "mask": floats(1.0, 0.0),
         "mask_probability": floats(0.75, 0.25),
@@ -71,16 +80,21 @@ def make_record(tick: int = 0, *, signal: SignalState | None = None, now_s: floa
         "legal": (True, False),
         "source": Source.POLICY,
         "wanted_stage": 0,
+        "kind": CommandKind.STAGE,
         "stage": 0,
         "rule": "",
         "is_accepted": True,
         "applied": AppliedCommand(tick, 0, 0, True, "", shown, now_s + 15.0),
         "rung": Rung.COORDINATED,
         "reason": "",
+        "in_force": (),
+        "findings": (),
+        "detector_faults": (),
         "comm_misses": (WEST,),
         "step_ms": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         "cpu_ms": 2.5,
-        "fault": "",
+        "policy_fault": "",
+        "command_fault": "",
     }
     return TickRecord(tick=tick, **{**values, **changes})
 

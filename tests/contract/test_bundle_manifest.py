@@ -24,8 +24,11 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "manifest_v1.json"
 GOLDEN_SPEC_HASH = "fff41a89b7b6ae9b"
 
 
-def _file(path: str) -> BundleFile:
-    return BundleFile(path=path, sha256="ab" * 32, size_bytes=1234)
+def _file(path: str, size_bytes: int = 1234) -> BundleFile:
+    return BundleFile(path=path, sha256="ab" * 32, size_bytes=size_bytes)
+
+
+_FILES = tuple(map(_file, ("policies/0.onnx", "policies/1.onnx", "memory/seed.sqlite")))
 
 
 def _golden_manifest() -> BundleManifest:
@@ -41,7 +44,7 @@ def _golden_manifest() -> BundleManifest:
         tick_s=5.0,
         is_deterministic=True,
         parity_tolerance=1e-5,
-        files=(_file("policies/0.onnx"), _file("policies/1.onnx"), _file("memory/seed.sqlite")),
+        files=_FILES,
         provenance=Provenance(
             source="rule max_pressure",
             created="2026-01-02",
@@ -79,6 +82,12 @@ def test_names_and_format_are_fixed() -> None:
         ({"policies": ("policies/9.onnx",), "assignment": {}}, "policies: 'policies/9.onnx' is not in files"),
         ({"assignment": {"A0": 2}}, "assignment[A0]: there is no policy 2"),
         ({"assignment": {"A0": -1}}, "assignment[A0]: there is no policy -1"),
+        ({"byte_budget": 16_777_217}, "byte_budget: 16777217 is outside 1 to 16777216"),
+        ({"byte_budget": 3701}, "files: 3702 bytes are over the budget of 3701"),
+        ({"policy_budget": 65}, "policy_budget: 65 is over 64"),
+        ({"max_lanes": 0}, "max_lanes: 0 is less than 1"),
+        ({"max_stages": -1}, "max_stages: -1 is less than 1"),
+        ({"files": (*_FILES, _file("notes", -1))}, "files: 'notes' has a size of -1 bytes"),
         ({"tick_s": 0.4}, "tick_s: 0.4 s is outside 0.5 to 60 s"),
         ({"tick_s": 61.0}, "tick_s: 61.0 s is outside 0.5 to 60 s"),
         ({"tick_s": math.nan}, "tick_s: nan s is outside 0.5 to 60 s"),

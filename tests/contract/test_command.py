@@ -29,8 +29,7 @@ from phasemesh.contract.command import (
 from phasemesh.contract.intersection import GREEN_LETTERS, Intersection, Stage
 from phasemesh.contract.timing import PAPER, STREET, StageTiming, TimingProfile
 from phasemesh.contract.units import IntersectionId
-from strategies import STEPS_S, brisk, intersections, requests
-from strategies import timings as timing_values
+from strategies import STEPS_S, brisk, intersections, requests, stage_times
 
 
 class Shown(NamedTuple):
@@ -67,8 +66,7 @@ def _drive(
 def films(draw: st.DrawFn) -> Film:
     """Runs of random intersections, times and requests at the cabinet steps that must be served."""
     intersection = draw(intersections())
-    size = len(intersection.stages)
-    times = tuple(draw(st.lists(timing_values(), min_size=size, max_size=size)))
+    times = draw(stage_times(intersection))
     shown = _drive(intersection, times, draw(requests()), draw(st.sampled_from(STEPS_S)))
     return Film(intersection, times, shown)
 
@@ -122,12 +120,12 @@ def test_each_interval_begins_exactly_where_the_one_before_ended(film: Film) -> 
 @brisk
 @given(films())
 def test_no_movement_goes_from_green_to_red_without_yellow(film: Film) -> None:
-    """A movement that is green at one step is green or yellow at the next."""
+    """A movement of vehicles that is green at one step is green or yellow at the next."""
     for before, after in zip(film.shown, film.shown[1:], strict=False):
         dropped = [
             index
             for index, (old, new) in enumerate(zip(before.letters, after.letters, strict=True))
-            if old in GREEN_LETTERS and new == "r"
+            if old in GREEN_LETTERS and new == "r" and not film.intersection.movements[index].is_crossing
         ]
 
         assert dropped == []
@@ -163,7 +161,8 @@ def test_yellow_is_shown_only_to_movements_that_lose_their_green_or_protection(f
         old, new = (film.intersection.stages[index] for index in (frame.signal.from_stage, frame.signal.stage))
 
         lost_protection = {index for index in old.protected if index in new.permissive}
-        assert yellow in (set(), (old.served - new.served) | lost_protection)
+        closing = (old.served - new.served) | lost_protection
+        assert yellow in (set(), {index for index in closing if not film.intersection.movements[index].is_crossing})
 
 
 @brisk
@@ -314,7 +313,7 @@ def test_the_start_is_a_green_that_has_changed_from_nothing() -> None:
     assert start(2, 7.0) == SignalState(stage=2, from_stage=2, interval=Interval.GREEN, since_s=7.0)
 
 
-@pytest.mark.parametrize("interval", [Interval.YELLOW, Interval.RED_CLEARANCE])
+@pytest.mark.parametrize("interval", [Interval.PED_CLEARANCE, Interval.YELLOW, Interval.RED_CLEARANCE])
 def test_there_is_no_elapsed_green_during_a_change(interval: Interval) -> None:
     """The elapsed green is 0 while yellow or red clearance is shown."""
     signal = SignalState(stage=1, from_stage=0, interval=interval, since_s=0.0)
@@ -333,6 +332,24 @@ def test_commands_survive_json(kind: CommandKind) -> None:
     command = Command(IntersectionId("a"), boot_id=2**60, seq=3, step=4, decided_s=5.5, kind=kind, stage=1)
 
     assert msgspec.json.decode(msgspec.json.encode(command), type=Command) == command
+
+
+@pytest.mark.parametrize("approved_s", [None, 5.5])
+def test_the_approval_of_the_guard_survives_json(approved_s: float | None) -> None:
+    """When the guard let a command pass, or that it never did, reaches the cabinet (I25)."""
+    command = Command(IntersectionId("a"), 1, 3, 4, 5.5, CommandKind.STAGE, 1, approved_s=approved_s)
+
+    assert msgspec.json.decode(msgspec.json.encode(command), type=Command).approved_s == approved_s
+
+
+def test_a_command_is_not_approved_unless_somebody_says_so() -> None:
+    """Without a word of the guard there is no approval."""
+    assert Command(IntersectionId("a"), 1, 3, 4, 5.5, CommandKind.STAGE, 1).approved_s is None
+
+
+def test_intervals_have_stable_names() -> None:
+    """The names on the wire of the parts of a stage do not change."""
+    assert [interval.value for interval in Interval] == ["green", "ped_clearance", "yellow", "red_clearance"]
 
 
 def test_an_unknown_kind_of_command_is_refused() -> None:

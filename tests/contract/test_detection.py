@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from factories import make_intersection, make_reading, make_snapshot
 from phasemesh.contract.detection import (
+    COMMANDABLE_MODES,
     INVALID_READING,
     READING_LIMITS,
     ControlMode,
@@ -98,4 +99,44 @@ def test_a_snapshot_that_lacks_a_number_is_refused() -> None:
 
 def test_modes_have_stable_names() -> None:
     """The names on the wire of who is in control do not change."""
-    assert [mode.value for mode in ControlMode] == ["agent", "own_plan"]
+    assert [mode.value for mode in ControlMode] == [
+        "agent",
+        "own_plan",
+        "startup",
+        "preempt",
+        "manual",
+        "stop_time",
+        "flash",
+    ]
+
+
+def test_only_two_modes_take_commands() -> None:
+    """Preemption, manual control, stop time, flash and start-up keep every agent away (I11)."""
+    assert {ControlMode.AGENT, ControlMode.OWN_PLAN} == COMMANDABLE_MODES
+
+
+@pytest.mark.parametrize("mode", list(ControlMode))
+def test_a_snapshot_carries_what_the_unit_says_of_itself(mode: ControlMode) -> None:
+    """Mode, lease time, digest, latched rules and time of day survive the wire."""
+    snapshot = make_snapshot(
+        make_intersection(), mode=mode, lease_s=0.0, config_digest="ab" * 32, latched=("I1", "I8"), day_s=86_399.0
+    )
+
+    decoded = msgspec.json.decode(msgspec.json.encode(snapshot), type=Snapshot)
+
+    assert decoded == snapshot
+    assert (decoded.mode, decoded.latched, decoded.day_s) == (mode, ("I1", "I8"), 86_399.0)
+
+
+def test_a_unit_that_says_nothing_of_itself_latches_nothing() -> None:
+    """A snapshot of an older unit decodes, names no configuration and no latched rule."""
+    said = {"lease_s", "config_digest", "latched", "day_s"}
+    document = {
+        name: value
+        for name, value in msgspec.to_builtins(make_snapshot(make_intersection())).items()
+        if name not in said
+    }
+
+    old = msgspec.convert(document, Snapshot)
+
+    assert (old.lease_s, old.config_digest, old.latched, old.day_s) == (10.0, "", (), 0.0)

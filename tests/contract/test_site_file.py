@@ -18,10 +18,11 @@ from phasemesh.contract.site import (
     PlanKind,
     SiteFile,
     SiteIntersection,
+    config_digest,
     faults_of_site,
     faults_of_site_intersection,
 )
-from phasemesh.contract.timing import BENCHMARK, STREET, TimingProfile
+from phasemesh.contract.timing import BENCHMARK, SIMULATED_UNIT, STREET, TimingProfile, UnitTiming
 from phasemesh.contract.units import IntersectionId
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "site_v1.json"
@@ -275,3 +276,87 @@ def test_words_of_a_site_are_lower_case(kind: type[Pace | AdapterKind | PlanKind
 
     assert words == [word.lower() for word in words]
     assert len(set(words)) == len(words)
+
+
+def test_crossings_with_times_too_short_are_reported_with_their_path() -> None:
+    """A site cannot take the time away that people need to walk across (I8)."""
+    entry = _entry(make_intersection("a", ("b",), has_crossings=True))
+    first, second = entry.timings
+    short = msgspec.structs.replace(entry, timings=(msgspec.structs.replace(first, ped_clearance_s=2.0), second))
+
+    assert faults_of_site_intersection(entry, _site()) == []
+    assert [fault.split(":")[0] for fault in faults_of_site_intersection(short, _site())] == [
+        "timings[0].ped_clearance_s"
+    ]
+
+
+def test_a_stage_of_unknown_movements_is_reported_and_not_stumbled_over() -> None:
+    """Where the stages cannot be read, their crossings are not judged."""
+    crossing = make_intersection("a", ("b",), has_crossings=True)
+    broken = msgspec.structs.replace(crossing, stages=(msgspec.structs.replace(crossing.stages[0], protected=(0, 99)),))
+    entry = msgspec.structs.replace(_entry(crossing), intersection=broken, timings=make_timings(crossing, STREET)[:1])
+
+    assert faults_of_site_intersection(entry, _site()) == ["intersection.stages[0]: no movement 99"]
+
+
+def test_a_unit_outside_its_ranges_is_reported_with_its_path() -> None:
+    """The times of the whole unit are checked beside those of its stages."""
+    crossing = make_intersection("a", ("b",))
+    impatient = _entry(crossing, unit=SIMULATED_UNIT)
+    flashing = _entry(crossing, unit=UnitTiming(startup_flash_s=300.0))
+
+    assert [fault.split(":")[0] for fault in faults_of_site_intersection(impatient, _site())] == [
+        "unit.startup_window_s"
+    ]
+    assert [fault.split(":")[0] for fault in faults_of_site_intersection(flashing, _site())] == ["unit.startup_flash_s"]
+    assert faults_of_site_intersection(impatient, _site(is_simulated=True)) == []
+
+
+def test_an_intersection_without_unit_times_has_those_of_the_street() -> None:
+    """Files that do not name the times of the unit wait at start-up as the street does."""
+    document = {name: value for name, value in msgspec.to_builtins(_golden_entry()).items() if name != "unit"}
+
+    assert msgspec.convert(document, SiteIntersection).unit == UnitTiming()
+
+
+def _digest(entry: SiteIntersection) -> str:
+    return config_digest(entry.intersection, entry.timings)
+
+
+def test_equal_configurations_have_one_digest() -> None:
+    """Agent and cabinet that read the same file name it alike, whoever encoded it (I19)."""
+    entry = _entry(make_intersection("a", ("b",), has_left_lanes=True, has_crossings=True))
+    read = msgspec.json.decode(msgspec.json.encode(entry), type=SiteIntersection)
+
+    assert _digest(entry) == _digest(read)
+    assert len(_digest(entry)) == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"conflicts": ("0100", "1000", "0001", "0010")},
+        {"yields_to": ("0100", "0000", "0000", "0000")},
+        {"stages": make_intersection("a").stages[::-1]},
+        {"lanes": make_intersection("a").lanes[::-1]},
+        {"concurrency": ("1111",) * 4},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_change_of_the_junction_changes_the_digest(change: dict[str, object]) -> None:
+    """Conflicts, priorities, stages, lanes and rings are all pinned (I19)."""
+    crossing = make_intersection("a")
+    changed = msgspec.structs.replace(crossing, **change)
+    timings = make_timings(crossing)
+
+    assert config_digest(changed, timings) != config_digest(crossing, timings)
+
+
+@pytest.mark.parametrize("name", list(STREET.timing.__struct_fields__))
+def test_any_change_of_a_time_changes_the_digest(name: str) -> None:
+    """Every time of every stage is pinned (I19)."""
+    crossing = make_intersection("a")
+    first, second = make_timings(crossing)
+    changed = msgspec.structs.replace(second, **{name: getattr(second, name) + 0.1})
+
+    assert config_digest(crossing, (first, changed)) != config_digest(crossing, (first, second))

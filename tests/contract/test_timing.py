@@ -10,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import make_intersection, make_timings
-from phasemesh.contract.intersection import Stage
+from phasemesh.contract.intersection import Stage, Turn
 from phasemesh.contract.timing import (
     BENCHMARK,
     PAPER,
     PROFILES,
+    SIMULATED_UNIT,
     STREET,
     TIMING_RANGES,
+    UNIT_RANGES,
     StageTiming,
     TimingProfile,
+    UnitTiming,
     faults_of_timing,
+    faults_of_unit,
 )
 from strategies import timings
 
@@ -112,7 +116,7 @@ def test_an_absolute_maximum_below_the_maximum_is_a_fault() -> None:
 
 def test_all_faults_come_at_once() -> None:
     """A timing that is wrong throughout gives a line for each field."""
-    wrong = StageTiming(0.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    wrong = StageTiming(0.0, 0.0, 0.0, 0.0, -1.0, 0.0, -1.0, 61.0)
     named = [fault.split(":")[0] for fault in faults_of_timing(wrong, is_simulated=True)]
 
     assert named == list(TIMING_RANGES)
@@ -124,7 +128,7 @@ def test_drawn_timings_are_valid_in_simulation(timing: StageTiming) -> None:
     assert faults_of_timing(timing, is_simulated=True) == []
 
 
-@given(st.tuples(*[st.floats(allow_nan=True)] * 6))
+@given(st.tuples(*[st.floats(allow_nan=True)] * len(TIMING_RANGES)))
 def test_a_timing_without_fault_is_in_order(values: tuple[float, ...]) -> None:
     """Whatever passes has finite times with minimum, maximum and absolute maximum in this order."""
     timing = StageTiming(*values)
@@ -162,3 +166,78 @@ def test_only_the_paper_profile_prescribes_a_tick() -> None:
         "street": None,
         "paper": 5.0,
     }
+
+
+def test_a_permissive_left_turn_gets_its_clearance() -> None:
+    """Where vehicles wait inside the junction for a gap, the benchmark profile clears them before others start."""
+    crossing = make_intersection(has_left_lanes=True)
+    times = make_timings(crossing, BENCHMARK)
+
+    assert [timing.red_clearance_s for timing in times] == [1.0, 0.0, 1.0, 0.0]
+    assert BENCHMARK.permissive_left_clearance_s == 1.0
+
+
+def test_a_permissive_u_turn_is_cleared_as_a_left_turn_is() -> None:
+    """Both cross the opposing traffic; a permissive right turn does not."""
+    turns = {Turn.U_TURN: 1.0, Turn.RIGHT: 0.0}
+    crossing = make_intersection(has_left_lanes=True)
+
+    for turn, clearance_s in turns.items():
+        movement = msgspec.structs.replace(crossing.movements[1], turn=turn)
+        other = msgspec.structs.replace(
+            crossing,
+            movements=(crossing.movements[0], movement, *crossing.movements[2:]),
+            stages=(Stage("mixed", (0,), (1,)),),
+        )
+        assert make_timings(other, BENCHMARK)[0].red_clearance_s == clearance_s
+
+
+def test_the_clearance_of_left_turns_never_shortens_a_longer_one() -> None:
+    """A profile whose red clearance is longer anyway keeps it."""
+    crossing = make_intersection(has_left_lanes=True)
+    timing = msgspec.structs.replace(BENCHMARK.timing, red_clearance_s=2.5)
+    longer = msgspec.structs.replace(BENCHMARK, timing=timing)
+
+    assert {each.red_clearance_s for each in make_timings(crossing, longer)} == {2.5}
+    assert {each.red_clearance_s for each in make_timings(crossing, STREET)} == {STREET.timing.red_clearance_s}
+
+
+def test_every_time_of_a_unit_has_a_range() -> None:
+    """No time of a controller unit escapes validation."""
+    assert set(UNIT_RANGES) == set(UnitTiming.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", list(UNIT_RANGES))
+def test_the_street_allows_a_unit_no_more_than_simulation_does(name: str) -> None:
+    """What the street allows, simulation allows too, and each range says where it comes from."""
+    allowed = UNIT_RANGES[name]
+
+    assert allowed.simulation[0] <= allowed.street[0] <= allowed.street[1] <= allowed.simulation[1]
+    assert allowed.source
+
+
+@pytest.mark.parametrize("name", list(UNIT_RANGES))
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_the_ends_of_a_range_of_a_unit_are_allowed_and_nothing_beyond(name: str, is_simulated: bool) -> None:
+    """Each end of a range is inside it, the next number is not, and neither is what is no number."""
+    allowed = UNIT_RANGES[name]
+    low, high = allowed.simulation if is_simulated else allowed.street
+    outside = (low - 1e-9, math.nextafter(high, math.inf), math.nan, math.inf)
+
+    for value, is_fault in ((low, False), (high, False), *((value, True) for value in outside)):
+        unit = msgspec.structs.replace(UnitTiming(), **{name: value})
+        faults = [f"{name}: {value} s is outside {low} to {high} s ({allowed.source})"] if is_fault else []
+        assert faults_of_unit(unit, is_simulated=is_simulated) == faults
+
+
+def test_a_unit_that_obeys_at_once_is_for_simulation_alone() -> None:
+    """On the street an agent reads states for a while before it commands (I12)."""
+    assert faults_of_unit(SIMULATED_UNIT, is_simulated=True) == []
+    assert [fault.split(":")[0] for fault in faults_of_unit(SIMULATED_UNIT, is_simulated=False)] == ["startup_window_s"]
+
+
+@pytest.mark.parametrize("profile", list(PROFILES.values()), ids=list(PROFILES))
+def test_only_the_street_waits_at_its_start(profile: TimingProfile) -> None:
+    """Profiles of simulations obey from the first step, so that whole runs are compared."""
+    assert (profile.unit == SIMULATED_UNIT) == (profile is not STREET)
+    assert faults_of_unit(STREET.unit, is_simulated=False) == []

@@ -109,6 +109,7 @@ class TestSteps:
     def test_what_is_commanded_is_shown(self) -> None:
         """The wanted stage reaches the cabinet, which obeys and keeps the agent in charge."""
         town = make_town(0.0, 1.0)
+        town.tick()
         record = town.tick()[WEST]
         cabinet = town.residents[WEST].cabinet
 
@@ -192,9 +193,10 @@ class TestMessages:
             legal.append(town.tick()[WEST].legal)
             policies.append(np.frombuffer(overheard(spy)[WEST].policy, dtype="<f4"))
 
-        assert legal[0] == (True, True)
+        assert legal[:2] == [(True, False), (True, True)]
         assert policies[0].tolist() == [0.0] * POLICY_SIZE
-        assert policies[1][:2] == pytest.approx([1 / (1 + math.e), math.e / (1 + math.e)])
+        assert policies[1][:2].tolist() == [1.0, 0.0]
+        assert policies[2][:2] == pytest.approx([1 / (1 + math.e), math.e / (1 + math.e)])
         assert [policy[2:].any() for policy in policies] == [False] * 3
 
     def test_a_message_carries_the_past_state(self) -> None:

@@ -175,7 +175,7 @@ class TestTrouble:
         assert (after.rung, after.reason, after.source) == (
             Rung.RELEASED,
             "the cabinet does not answer",
-            Source.PLAN,
+            Source.RELEASE,
         )
 
     def test_a_driver_that_gave_no_snapshot_releases(self) -> None:
@@ -206,7 +206,7 @@ class TestTrouble:
 
 
 class SteppingClock:
-    """A decision clock on which every look costs `cost_s`; six looks make a tick."""
+    """A decision clock on which every look costs `cost_s`; five looks make a tick."""
 
     def __init__(self) -> None:
         """Nothing costs anything yet."""
@@ -269,7 +269,7 @@ class TestLateness:
         town = Town({WEST: ()}, lambda: FixedPolicy(1.0, 0.0), clock=clock)
         record = town.tick()[WEST]
 
-        assert record.now_s == pytest.approx(5.25)
+        assert record.now_s == pytest.approx(5.2)
 
     def test_a_decision_older_than_a_tick_is_held(self) -> None:
         """The agent's own guard drops it before the cabinet has to."""

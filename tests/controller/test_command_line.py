@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from agent_factories import PAIR, WEST, Town, make_site
+from agent_factories import EAST, PAIR, WEST, Town, make_site
 from command_line import run_phasemesh
 from factories import make_timings
 from phasemesh.contract.errors import BundleError, InputError, PhasemeshError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import PlanKind
+from phasemesh.controller.access.audit import AuditEntry, AuditKind, AuditLog, verify
+from phasemesh.controller.access.roles import Role
+from phasemesh.controller.access.tokens import find_token, known_tokens, read_tokens, tokens_path
 from phasemesh.controller.cli import EXIT_REFUSED, main, make_app
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, installed_bundles, load_bundle
 from phasemesh.controller.policy.trust import trusted_keys
@@ -86,7 +90,7 @@ def write_drive(path: Path, *, digest: str | None = None) -> list[TickRecord]:
 class TestTheCommand:
     """The command itself."""
 
-    @pytest.mark.parametrize("subcommand", ["agent", "cabinet", "check", "replay"])
+    @pytest.mark.parametrize("subcommand", ["agent", "audit", "cabinet", "check", "replay", "token"])
     def test_the_help_lists_the_subcommands(self, phasemesh: Command, subcommand: str) -> None:
         """Every command of the edge is found with a sentence about it."""
         outcome = phasemesh("--help")
@@ -99,9 +103,9 @@ class TestTheCommand:
         """Each installed room registers its subcommands by its entry point."""
         names = {command.name for command in make_app().registered_commands}
 
-        assert {"agent", "cabinet", "check", "replay"} < names
+        assert {"agent", "cabinet", "check", "replay", "token", "sign", "revoke", "rekey"} < names
 
-    @pytest.mark.parametrize("subcommand", ["agent", "cabinet", "check", "replay"])
+    @pytest.mark.parametrize("subcommand", ["agent", "audit", "cabinet", "check", "replay", "token"])
     def test_every_subcommand_explains_itself(self, phasemesh: Command, subcommand: str) -> None:
         """Its help names each of its options with a sentence."""
         outcome = phasemesh(subcommand, "--help")
@@ -199,12 +203,132 @@ class TestCheck:
         lines = outcome.err.splitlines()
 
         assert outcome.code == EXIT_REFUSED
-        assert [line.rpartition("/")[2].partition(":")[0] for line in lines[:3]] == ["site.json"] * 2 + ["0.json"]
-        assert lines[3:] == [f"phasemesh: {tmp_path}: 3 faults in this site"]
+        files = [line.partition(":")[0].rpartition("/")[2] for line in lines[:-1]]
+        assert files == ["site.json", "0.json", "site.json", "site.json", "0.json"]
+        assert lines[5:] == [f"phasemesh: {tmp_path}: 5 faults in this site"]
 
     def test_nothing_at_all_is_one_line(self, phasemesh: Command, tmp_path: Path) -> None:
         """An empty folder is neither a site nor a bundle."""
         assert str(tmp_path) in phasemesh.refusal("check", tmp_path)
+
+    def test_an_unsigned_site_is_refused(self, phasemesh: Command, tmp_path: Path) -> None:
+        """By the check, the agent and the cabinet alike, naming the file that is missing."""
+        make_site(tmp_path)
+        (tmp_path / "site.sig").unlink()
+        of_site = ("--site", tmp_path, "--id", WEST)
+        outcome = phasemesh("check", tmp_path)
+        refusals = [phasemesh.refusal(subcommand, *of_site) for subcommand in ("agent", "cabinet")]
+
+        assert outcome.code == EXIT_REFUSED
+        assert all("site.sig: the site is not signed: No such file" in line for line in (outcome.err, *refusals))
+
+    def test_an_altered_site_is_refused(self, phasemesh: Command, tmp_path: Path) -> None:
+        """One changed time in a description is named by whoever reads it."""
+        make_site(tmp_path)
+        path = tmp_path / "intersections" / "0.json"
+        path.write_bytes(path.read_bytes().replace(b'"yellow_s": 3', b'"yellow_s": 4'))
+        of_site = ("--site", tmp_path, "--id", WEST)
+        outcome = phasemesh("check", tmp_path)
+        refusals = [phasemesh.refusal(subcommand, *of_site) for subcommand in ("agent", "cabinet")]
+
+        assert outcome.code == EXIT_REFUSED
+        assert all(f"{path}: was altered since the site was signed" in line for line in (outcome.err, *refusals))
+
+
+class TestToken:
+    """`phasemesh token`."""
+
+    def ask(self, phasemesh: Command, site: Path, *more: str) -> str:
+        """The token of alice that the command printed."""
+        outcome = phasemesh("token", "--site", site, "--name", "alice", *more)
+        assert (outcome.code, outcome.err) == (0, "")
+        return outcome.out.strip()
+
+    def test_a_token_is_printed_once_and_kept_as_a_hash(self, phasemesh: Command, tmp_path: Path) -> None:
+        """It counts for the intersection and role that were named, beside the agent's own."""
+        make_site(tmp_path)
+        token = self.ask(phasemesh, tmp_path, "--id", WEST, "--role", "operator")
+        files = {WEST: read_tokens(tokens_path(tmp_path, 0)), EAST: read_tokens(tokens_path(tmp_path, 1))}
+        found = find_token(known_tokens(files), token.encode())
+
+        assert found is not None
+        assert (found.principal.name, found.principal.roles) == ("alice", {WEST: Role.OPERATOR})
+        assert found.expires_s is None
+        assert [entry.name for entry in files[WEST].tokens] == ["agent", "alice"]
+        assert token.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "keys").iterdir())
+
+    def test_without_an_id_it_counts_everywhere(self, phasemesh: Command, tmp_path: Path) -> None:
+        """One token for the whole city, to look at, for a week."""
+        make_site(tmp_path)
+        token = self.ask(phasemesh, tmp_path, "--days", "7")
+        files = {name: read_tokens(tokens_path(tmp_path, number)) for number, name in enumerate(PAIR)}
+        found = find_token(known_tokens(files), token.encode())
+
+        assert found is not None
+        assert found.principal.roles == dict.fromkeys(PAIR, Role.VIEWER)
+        assert found.expires_s is not None
+        assert abs(found.expires_s - time.clock_gettime(time.CLOCK_REALTIME) - 7 * 86_400) < 60
+
+    def test_a_token_can_be_ended(self, phasemesh: Command, tmp_path: Path) -> None:
+        """Once; who ends it again learns who is there."""
+        make_site(tmp_path)
+        self.ask(phasemesh, tmp_path)
+        ended = self.ask(phasemesh, tmp_path, "--revoke")
+
+        assert ended == f"{tmp_path}: the token of alice has ended at 2 intersections"
+        assert "there is no token of 'alice'; known is agent" in phasemesh.refusal(
+            "token", "--site", tmp_path, "--name", "alice", "--revoke"
+        )
+
+    def test_an_unknown_role_is_one_line(self, phasemesh: Command, tmp_path: Path) -> None:
+        """Those that there are are named."""
+        line = phasemesh.refusal("token", "--site", tmp_path, "--name", "alice", "--role", "king")
+
+        assert all(str(role) in line for role in Role)
+
+
+class TestAudit:
+    """`phasemesh audit verify`."""
+
+    def write(self, path: Path) -> None:
+        """Three lines."""
+        log = AuditLog(path)
+        for reason in ("first", "second", "third"):
+            log.append(
+                AuditEntry(
+                    kind=AuditKind.DONE, who="alice", role="operator", source="::1", what="POST /", reason=reason
+                )
+            )
+
+    def test_a_sound_log_is_in_order(self, phasemesh: Command, tmp_path: Path) -> None:
+        """How long it is and its head, to be noted elsewhere, are printed; the head is found again."""
+        path = tmp_path / "cabinets.jsonl"
+        self.write(path)
+        head = verify(path).head
+
+        assert phasemesh("audit", "verify", path) == Outcome(0, f"{path}: 3 lines in order, head {head}\n", "")
+        assert phasemesh("audit", "verify", path, "--head", head).code == 0
+
+    def test_an_altered_log_is_told(self, phasemesh: Command, tmp_path: Path) -> None:
+        """The line is named and the exit code is 1."""
+        path = tmp_path / "cabinets.jsonl"
+        self.write(path)
+        path.write_bytes(path.read_bytes().replace(b"second", b"fourth"))
+        outcome = phasemesh("audit", "verify", path)
+
+        assert (outcome.code, outcome.out) == (1, "")
+        assert outcome.err == f"{path}: line 3: does not carry the hash of the line before it\n"
+
+    def test_a_torn_line_is_told_and_no_failure(self, phasemesh: Command, tmp_path: Path) -> None:
+        """Power was lost, and the log went on."""
+        path = tmp_path / "cabinets.jsonl"
+        self.write(path)
+        path.write_bytes(path.read_bytes()[:-20])
+        self.write(path)
+        outcome = phasemesh("audit", "verify", path)
+
+        assert outcome.code == 0
+        assert f"{path}: line 3 was torn, as by a loss of power" in outcome.out
 
 
 class TestReplay:
@@ -217,13 +341,34 @@ class TestReplay:
 
         assert phasemesh("replay", file) == Outcome(0, f"{file}: 10 ticks replayed without a difference\n", "")
 
-    def test_missing_records_are_told(self, phasemesh: Command, tmp_path: Path) -> None:
-        """A torn end is one missing record and no failure."""
+    def test_a_torn_end_is_told_with_its_place(self, phasemesh: Command, tmp_path: Path) -> None:
+        """What is left is replayed, and the exit code says that something is missing."""
         file = tmp_path / "west.rec"
         write_drive(file)
-        file.write_bytes(file.read_bytes()[:-5])
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-5])
+        outcome = phasemesh("replay", file)
+        damage, replayed = outcome.out.splitlines()
 
-        assert phasemesh("replay", file).out == f"{file}: 9 ticks replayed without a difference, 1 missing\n"
+        assert outcome.code == 1
+        assert damage.startswith(f"{file}: damaged from byte ")
+        assert damage.endswith("torn: the file ends inside a record")
+        assert int(damage.split()[4]) < len(whole) - 5
+        assert replayed == f"{file}: 9 ticks replayed without a difference, 1 missing"
+
+    def test_a_flipped_bit_is_told_with_its_place(self, phasemesh: Command, tmp_path: Path) -> None:
+        """The byte at which the damaged record begins is before the bit, and the records around it are replayed."""
+        file = tmp_path / "west.rec"
+        write_drive(file)
+        content = bytearray(file.read_bytes())
+        at = 3 * len(content) // 4
+        content[at] ^= 4
+        file.write_bytes(bytes(content))
+        outcome = phasemesh("replay", file)
+
+        assert outcome.code == 1
+        assert at - 4000 < int(outcome.out.split("from byte ")[1].split()[0]) <= at
+        assert "9 ticks replayed without a difference" in outcome.out
 
     def test_a_difference_is_told(self, phasemesh: Command, tmp_path: Path) -> None:
         """Another bundle decides otherwise: the first tick and value are named and the exit code is 1."""

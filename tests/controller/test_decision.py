@@ -27,11 +27,13 @@ from phasemesh.contract.observation import (
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.decision import RESET_AFTER_TICKS, Decider, Mind, Observed
+from phasemesh.controller.decision import RESET_AFTER_TICKS, Choice, Decider, Mind, Observed
+from phasemesh.controller.ladder import FRESH
 from phasemesh.controller.memory.recall import NoMemory, Recollection
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.policy.noise import deterministic_noise
 from phasemesh.controller.policy.runtime import Policy
+from phasemesh.controller.unit_watch import UnitWatch
 from strategies import brisk, readings
 
 CROSSING = make_intersection(neighbours=(EAST, WEST))
@@ -53,8 +55,23 @@ def make_scene(policy: Policy | PolicyFault | None = None, snapshot: Snapshot | 
     """A decider whose first stage has been green for half a minute."""
     decider = make_decider(CROSSING, policy or FixedPolicy(0.0, 1.0))
     seen = snapshot or make_snapshot(CROSSING, step=30, now_s=LONG_GREEN_S)
-    mind = decider.new_mind(seen)
+    mind = mind_at_start(decider, seen)
     return Scene(decider, mind, decider.observe(mind, seen))
+
+
+def mind_at_start(decider: Decider, seen: Snapshot) -> Mind:
+    """A mind that began to watch when the signal was switched on, so that nothing is unknown of its past."""
+    return decider.new_mind(msgspec.structs.replace(seen, now_s=0.0))
+
+
+def carried(scene: Scene, output: PolicyOutput | PolicyFault) -> Mind:
+    """What is carried on when the policy said `output` and everything else was well."""
+    return scene.decider.next_mind(scene.observed, output, FRESH, UnitWatch())
+
+
+def wish(stage: int) -> Choice:
+    """The wish of a policy for `stage`."""
+    return Choice(stage, "policy")
 
 
 def make_message(sender: IntersectionId, value: float = 0.5) -> PeerMessage:
@@ -229,7 +246,7 @@ def test_an_illegal_stage_is_never_wanted(
     snapshot = make_snapshot(crossing, now_s=now_s, signal=signal, readings=(make_reading(3.0),) * 8)
     observed = decider.observe(decider.new_mind(snapshot), snapshot)
     choice = decider.recall(observed, answer(logits), may_use_policy=True)
-    verdict = decider.guard(observed, choice.stage, now_s)
+    verdict = decider.guard(observed, choice, now_s)
 
     assert observed.legal[choice.stage]
     assert (verdict.is_accepted, verdict.stage) == (True, choice.stage)
@@ -267,7 +284,7 @@ def test_memory_comes_before_the_policy(source: str) -> None:
     memory = FixedMemory(0, source)
     decider = make_decider(CROSSING, FixedPolicy(0.0, 1.0), memory=memory)
     snapshot = make_snapshot(CROSSING, now_s=LONG_GREEN_S)
-    observed = decider.observe(decider.new_mind(snapshot), snapshot)
+    observed = decider.observe(mind_at_start(decider, snapshot), snapshot)
     choice = decider.recall(observed, answer((0.0, 1.0)), may_use_policy=True)
 
     assert (choice.stage, choice.source) == (0, source)
@@ -294,8 +311,8 @@ def test_no_memory_always_trusts_the_policy() -> None:
 def test_the_guard_judges_at_the_time_it_is_given() -> None:
     """A decision that took longer than a tick is refused by the agent's own guard."""
     scene = make_scene()
-    in_time = scene.decider.guard(scene.observed, 1, LONG_GREEN_S + 5.0)
-    too_late = scene.decider.guard(scene.observed, 1, LONG_GREEN_S + 5.5)
+    in_time = scene.decider.guard(scene.observed, wish(1), LONG_GREEN_S + 5.0)
+    too_late = scene.decider.guard(scene.observed, wish(1), LONG_GREEN_S + 5.5)
 
     assert (in_time.stage, in_time.is_accepted) == (1, True)
     assert (too_late.stage, too_late.is_accepted, too_late.rule) == (0, False, "I13")
@@ -304,7 +321,7 @@ def test_the_guard_judges_at_the_time_it_is_given() -> None:
 def test_the_recurrent_state_is_carried_on() -> None:
     """The next tick begins with the state that this one left, and neighbours are told the probabilities."""
     scene = make_scene()
-    mind = scene.decider.next_mind(scene.mind, scene.observed, answer((0.0, 0.0), hidden=3.0))
+    mind = carried(scene, answer((0.0, 0.0), hidden=3.0))
 
     assert set(mind.hidden.tolist()) == {3.0}
     assert mind.policy.tolist() == [0.5, 0.5]
@@ -314,7 +331,7 @@ def test_the_recurrent_state_is_carried_on() -> None:
 def test_illegal_stages_have_no_probability() -> None:
     """Neighbours hear only of what could be asked for."""
     scene = make_scene(snapshot=make_snapshot(CROSSING, now_s=1.0))
-    mind = scene.decider.next_mind(scene.mind, scene.observed, answer((0.0, 9.0)))
+    mind = carried(scene, answer((0.0, 9.0)))
 
     assert mind.policy.tolist() == [1.0, 0.0]
 
@@ -322,8 +339,7 @@ def test_illegal_stages_have_no_probability() -> None:
 def test_a_failed_policy_leaves_an_empty_state() -> None:
     """What was remembered before a fault does not describe the present after it."""
     scene = make_scene()
-    carried = scene.decider.next_mind(scene.mind, scene.observed, answer((0.0, 0.0), hidden=3.0))
-    mind = scene.decider.next_mind(carried, scene.observed, PolicyFault("broken"))
+    mind = carried(scene, PolicyFault("broken"))
 
     assert not mind.hidden.any()
     assert not mind.policy.any()
@@ -335,7 +351,7 @@ def test_a_failed_policy_leaves_an_empty_state() -> None:
 def test_a_long_gap_resets_the_recurrent_state(ticks: int, is_kept: bool) -> None:
     """More than three missed ticks and the state no longer describes the present."""
     scene = make_scene()
-    mind = scene.decider.next_mind(scene.mind, scene.observed, answer((0.0, 0.0), hidden=3.0))
+    mind = carried(scene, answer((0.0, 0.0), hidden=3.0))
     step = 30 + ticks * STEPS_PER_TICK
     observed = scene.decider.observe(mind, make_snapshot(CROSSING, step=step, now_s=float(step)))
 
@@ -345,7 +361,7 @@ def test_a_long_gap_resets_the_recurrent_state(ticks: int, is_kept: bool) -> Non
 def test_waits_go_on_from_tick_to_tick() -> None:
     """A call that began earlier keeps its time."""
     scene = make_scene(snapshot=make_snapshot(CROSSING, step=30, now_s=30.0, readings=(make_reading(2.0),) * 4))
-    mind = scene.decider.next_mind(scene.mind, scene.observed, answer((0.0, 0.0)))
+    mind = carried(scene, answer((0.0, 0.0)))
     later = make_snapshot(CROSSING, step=35, now_s=35.0, readings=(make_reading(2.0),) * 4)
 
     assert scene.decider.observe(mind, later).history.lane_call_s == (30.0,) * 4

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.units import NS_PER_S
-from phasemesh.controller.clock import MonotonicClock, Pacer, SimulatedClock
+from phasemesh.controller.clock import ClockWatch, MonotonicClock, Pacer, SimulatedClock
 
 PERIOD_S = 0.01
 
@@ -109,3 +109,33 @@ def test_lateness_never_adds_up(delays_s: list[float]) -> None:
         lates_s.append(pacer.wait())
 
     assert all(late_s < delay_s for late_s, delay_s in zip(lates_s, delays_s, strict=True))
+
+
+class TestWallClock:
+    """The wall clock is watched and never followed (I24)."""
+
+    def test_clocks_that_go_on_together_are_no_news(self) -> None:
+        """Two looks in a row find nothing."""
+        watch = ClockWatch()
+
+        assert [watch.look(), watch.look()] == [None, None]
+
+    @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 1.5, -1.5])
+    def test_a_jump_is_told_once_with_its_size(self, jump_s: float) -> None:
+        """Forwards and backwards, then the new time is the usual one."""
+        offset_ns = 0
+        watch = ClockWatch(lambda: time.monotonic_ns() + offset_ns)
+        offset_ns = round(jump_s * NS_PER_S)
+        jump, after = watch.look(), watch.look()
+
+        assert jump is not None
+        assert jump.step_s == pytest.approx(jump_s, abs=0.1)
+        assert (jump.finding.rule, after) == ("I24", None)
+
+    def test_a_small_correction_is_no_jump(self) -> None:
+        """What a time server does all day is not told."""
+        offset_ns = 0
+        watch = ClockWatch(lambda: time.monotonic_ns() + offset_ns)
+        offset_ns = NS_PER_S // 2
+
+        assert watch.look() is None

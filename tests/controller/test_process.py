@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +19,14 @@ from agent_factories import EAST, PAIR, STEPS_PER_TICK, WEST, Site, Town, make_c
 from cabinet_server import CabinetServer
 from command_line import PATIENCE_S, eventually, fetch, free_ports, run_phasemesh, start_phasemesh
 from factories import make_intersection, make_reading
-from phasemesh.contract.command import Command
+from phasemesh.contract.command import Command, CommandKind
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.errors import EndpointError, SiteError
 from phasemesh.contract.site import Pace
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.operator.server import listen
 from phasemesh.controller.policy.bundle import find_bundle, load_bundle
-from phasemesh.controller.policy.trust import trusted_keys
+from phasemesh.controller.policy.trust import config_folder, trusted_keys
 from phasemesh.controller.process import AgentLaunch, AgentProcess
 from phasemesh.controller.replay import Replayed, replay
 from phasemesh.controller.telemetry.records import RecordHeader, Rung, Source, TickRecord, read_records
@@ -91,7 +92,7 @@ def start_agent(folder: Path, name: IntersectionId) -> subprocess.Popen[str]:
     """The agent of `name`, whose home lies in `folder`."""
     arguments = ["agent", "--site", str(folder / "site"), "--id", name, "--boot-id", "1"]
     arguments += ["--records", str(folder / f"{name}.rec")]
-    return start_phasemesh(*arguments, HOME=str(folder / "home"), XDG_CONFIG_HOME="")
+    return start_phasemesh(*arguments, HOME=str(folder / "home"), XDG_CONFIG_HOME=str(config_folder().parent))
 
 
 def end(agent: subprocess.Popen[str], number: signal.Signals) -> int:
@@ -277,14 +278,16 @@ def test_a_dead_cabinet_is_waited_for(tmp_path: Path) -> None:
     make_lonely_site(tmp_path, f"http://127.0.0.1:{port}", operator=f"127.0.0.1:{operator}")
     with closing(Lonely(tmp_path)) as agent:
         assert eventually(lambda: b"ConnectionRefusedError" in (fetch(f"http://127.0.0.1:{operator}/healthz") or b""))
-        with closing(CabinetServer(make_cabinet(make_intersection(WEST)), port=port)):
+        cabinet = make_cabinet(make_intersection(WEST))
+        cabinet.read(QUEUES)
+        with closing(CabinetServer(cabinet, port=port)):
             assert eventually(lambda: len(agent.ticks()) == 1)
 
     assert [(record.rung, record.source) for record in agent.ticks()] == [(Rung.COORDINATED, Source.POLICY)]
 
 
 def test_a_cabinet_that_goes_and_comes_back_is_driven_again(tmp_path: Path) -> None:
-    """After an outage the agent takes the lease anew and stands on RELEASED until it has been quiet for a while."""
+    """After an outage the agent takes the lease anew, but leaves the cabinet its own plan until it has been quiet."""
     (port,) = free_ports(1)
     make_lonely_site(tmp_path, f"http://127.0.0.1:{port}")
     with closing(Lonely(tmp_path)) as agent:
@@ -299,7 +302,8 @@ def test_a_cabinet_that_goes_and_comes_back_is_driven_again(tmp_path: Path) -> N
 
     assert last.rung is Rung.RELEASED
     assert last.reason
-    assert (snapshot.lease_boot_id, snapshot.mode) == (5, ControlMode.AGENT)
+    assert last.kind is CommandKind.RELEASE
+    assert (snapshot.lease_boot_id, snapshot.mode) == (5, ControlMode.OWN_PLAN)
 
 
 def test_a_tick_in_real_time_needs_no_common_step(server: CabinetServer, tmp_path: Path) -> None:
@@ -330,16 +334,24 @@ def test_an_agent_that_has_ended_let_go_of_everything(server: CabinetServer, tmp
 
 
 def test_a_second_agent_of_one_intersection_is_refused(server: CabinetServer, tmp_path: Path) -> None:
-    """The address on which the first one publishes is named."""
-    site = make_lonely_site(tmp_path, server.url)
-    endpoint = site.file.directory[WEST].endpoint
+    """It ends with one line and exit code 2, and the first one goes on (F22)."""
+    make_lonely_site(tmp_path, server.url)
     with closing(Lonely(tmp_path)):
-        with pytest.raises(EndpointError, match=endpoint):
+        with pytest.raises(EndpointError, match="another agent on this machine controls west"):
             AgentProcess(AgentLaunch(tmp_path, WEST, 6))
         answer = run_phasemesh("agent", "--site", str(tmp_path), "--id", WEST)
 
     assert answer.returncode == 2
-    assert endpoint in answer.stderr.splitlines()[-1]
+    assert "another agent on this machine controls west" in answer.stderr.splitlines()[-1]
+
+
+def test_a_second_agent_from_a_copy_of_the_site_is_refused(server: CabinetServer, tmp_path: Path) -> None:
+    """Where the lock is another one, the address on which the first one publishes is the second bolt."""
+    site = make_lonely_site(tmp_path / "site", server.url)
+    endpoint = site.file.directory[WEST].endpoint
+    shutil.copytree(tmp_path / "site", tmp_path / "copy")
+    with closing(Lonely(tmp_path / "site")), pytest.raises(EndpointError, match=endpoint):
+        AgentProcess(AgentLaunch(tmp_path / "copy", WEST, 6))
 
 
 def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:

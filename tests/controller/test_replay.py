@@ -13,15 +13,22 @@ import pytest
 
 from agent_factories import PAIR, STALE_AFTER_TICKS, STEPS_PER_TICK, TICK_S, WEST, BrokenPolicy, Town
 from factories import make_timings
+from phasemesh.contract.command import CommandKind
 from phasemesh.contract.errors import RecordError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.tensors import PolicyFault
+from phasemesh.contract.timing import UnitTiming
+from phasemesh.controller.ladder import Trial
+from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, load_bundle
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.replay import Difference, Replayed, replay
+from phasemesh.controller.safety.case import Finding, Reaction
+from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.records import (
+    RECORD_FORMAT,
     Gap,
     RecordHeader,
     RecordWriter,
@@ -30,6 +37,7 @@ from phasemesh.controller.telemetry.records import (
     TickRecord,
     read_records,
 )
+from phasemesh.controller.trouble import Circumstances
 
 TICKS = 40
 
@@ -61,7 +69,7 @@ def make_header(town: Town, bundle: LoadedBundle | None = None, **changes: Any) 
     """The header of the west's record."""
     intersection = town.residents[WEST].cabinet.intersection
     header = RecordHeader(
-        format=1,
+        format=RECORD_FORMAT,
         spec_hash=SPEC_HASH,
         intersection=intersection,
         timings=make_timings(intersection),
@@ -128,10 +136,12 @@ def test_a_part_of_a_drive_replays(pressure: Recording, tmp_path: Path) -> None:
 
 
 def test_ticks_may_be_missing(pressure: Recording, tmp_path: Path) -> None:
-    """Each tick carries all that it needs, so that what follows a hole replays as well."""
+    """Each tick carries all that it needs, so that what follows a hole replays as well; the hole is named."""
     path = write(tmp_path / "west.rec", pressure.header, [*pressure.records[:5], *pressure.records[30:]])
 
-    assert replay(path, pressure.policy) == Replayed(15, 0, None)
+    assert replay(path, pressure.policy) == Replayed(
+        15, 25, None, "25 ticks before tick 30 are missing, and no gap says so"
+    )
 
 
 def test_an_empty_record_replays(pressure: Recording, tmp_path: Path) -> None:
@@ -162,21 +172,26 @@ def test_declared_gaps_are_counted(pressure: Recording, tmp_path: Path) -> None:
 
 
 def test_a_damaged_spot_costs_only_itself(pressure: Recording, tmp_path: Path) -> None:
-    """A flipped byte is one missing record; all others replay."""
+    """A flipped byte is one missing record, whose place is named; all others replay."""
     path = write(tmp_path / "west.rec", pressure.header, list(pressure.records))
     frames = frames_of(path)
+    offset, size = sum(len(frame) for frame in frames[:12]), len(frames[12])
     frames[12] = frames[12][:100] + bytes([frames[12][100] ^ 0xFF]) + frames[12][101:]
     path.write_bytes(b"".join(frames))
 
-    assert replay(path, pressure.policy) == Replayed(TICKS - 1, 1, None)
+    assert replay(path, pressure.policy) == Replayed(
+        TICKS - 1, 1, None, f"the checksum does not match, at byte {offset} ({size} bytes)"
+    )
 
 
 def test_a_torn_end_is_one_missing_record(pressure: Recording, tmp_path: Path) -> None:
     """An agent that was killed while it wrote loses its last tick and nothing else."""
     path = write(tmp_path / "west.rec", pressure.header, list(pressure.records))
     path.write_bytes(path.read_bytes()[:-10])
+    found = replay(path, pressure.policy)
 
-    assert replay(path, pressure.policy) == Replayed(TICKS - 1, 1, None)
+    assert (found.ticks, found.missing, found.difference) == (TICKS - 1, 1, None)
+    assert found.damage.startswith("torn: the file ends inside a record, at byte ")
 
 
 def nudged(data: bytes) -> bytes:
@@ -193,6 +208,19 @@ def altered_history(record: TickRecord) -> dict[str, object]:
     return {"history_before": msgspec.structs.replace(history, stage_green_s=earlier)}
 
 
+def altered_detectors(record: TickRecord) -> dict[str, object]:
+    """A health in which the first lane had counted one vehicle more."""
+    lanes = record.detectors_before.lanes
+    first = msgspec.structs.replace(lanes[0], arrivals_veh=lanes[0].arrivals_veh + 1.0)
+    return {"detectors_before": msgspec.structs.replace(record.detectors_before, lanes=(first, *lanes[1:]))}
+
+
+def altered_standing(record: TickRecord) -> dict[str, object]:
+    """A standing that remembers old trouble of which the drive knew nothing."""
+    trial = Trial(LadderEvent.POLICY_FAULTY, record.snapshot.now_s - 500.0, 30.0)
+    return {"standing_before": msgspec.structs.replace(record.standing_before, trials=(trial,))}
+
+
 ALTERATIONS: dict[str, Callable[[TickRecord], dict[str, object]]] = {
     "logits": lambda record: {"logits": nudged(record.logits)},
     "mask": lambda record: {"mask": nudged(record.mask)},
@@ -207,6 +235,17 @@ ALTERATIONS: dict[str, Callable[[TickRecord], dict[str, object]]] = {
     "hidden_before": lambda record: {"hidden_before": nudged(record.hidden_before)},
     "history_before": altered_history,
     "step_before": lambda record: {"step_before": record.step_before - 1},
+    "detectors_before": altered_detectors,
+    "unit_before": lambda record: {"unit_before": msgspec.structs.replace(record.unit_before, valid_since_s=1.5)},
+    "standing_before": altered_standing,
+    "rung": lambda _record: {"rung": Rung.LOCAL},
+    "reason": lambda _record: {"reason": "because"},
+    "in_force": lambda _record: {"in_force": (LadderEvent.STARTING,)},
+    "kind": lambda _record: {"kind": CommandKind.RELEASE},
+    "findings": lambda _record: {"findings": (Finding("I16", Reaction.LOG, "late"),)},
+    "detector_faults": lambda record: {
+        "detector_faults": (DetectorFault(record.detectors_before.lanes[0].lane, DetectorFaultKind.FLUTTER, 1.0),)
+    },
 }
 
 
@@ -287,8 +326,48 @@ def test_ticks_after_trouble_replay(tmp_path: Path) -> None:
     path = write(tmp_path / "west.rec", make_header(town, bundle), records)
 
     assert {record.rung for record in records} == {Rung.COORDINATED, Rung.RELEASED}
-    assert {record.source for record in records} == {Source.POLICY, Source.PLAN}
+    assert {record.source for record in records} == {Source.POLICY, Source.RELEASE}
     assert replay(path, bundle.policy(0)) == Replayed(27, 0, None)
+
+
+def test_the_ladder_is_climbed_again(pressure: Recording, tmp_path: Path) -> None:
+    """The rung is decided anew from what was recorded: without the driver's fault there is no reason to let go."""
+    bundle = load("max-pressure")
+    town = Town(PAIR, lambda: bundle.policy(0))
+    records = drive(town, 5)
+    town.residents[WEST].agent.note_driver_fault("no answer")
+    records += drive(town, 3)
+    altered = [*records[:5], msgspec.structs.replace(records[5], circumstances=Circumstances()), *records[6:]]
+    header = make_header(town, bundle)
+    found = replay(write(tmp_path / "altered.rec", header, altered), bundle.policy(0)).difference
+
+    assert replay(write(tmp_path / "west.rec", header, records), bundle.policy(0)).difference is None
+    assert found == Difference(5, "rung", "RELEASED", "COORDINATED")
+    assert pressure.header.format == RECORD_FORMAT
+
+
+def test_a_window_of_states_replays(tmp_path: Path) -> None:
+    """Rules between agent and unit are judged again with the times of the header."""
+    bundle = load("max-pressure")
+    town = Town(PAIR, lambda: bundle.policy(0))
+    path = write(tmp_path / "west.rec", make_header(town, bundle, unit=UnitTiming()), drive(town))
+    found = replay(path, bundle.policy(0)).difference
+
+    assert found is not None
+    assert (found.tick, found.what) == (0, "findings")
+
+
+def test_a_gap_that_declares_too_little_is_named(pressure: Recording, tmp_path: Path) -> None:
+    """Records that vanished beside a declared gap are not excused by it."""
+    path = write(tmp_path / "west.rec", pressure.header, list(pressure.records))
+    frames = frames_of(path)
+    gap = msgspec.msgpack.encode(Gap(2))
+    frame = len(gap).to_bytes(4, "big") + zlib.crc32(gap).to_bytes(4, "big") + gap
+    path.write_bytes(b"".join([*frames[:11], frame, *frames[18:]]))
+
+    assert replay(path, pressure.policy) == Replayed(
+        TICKS - 7, 7, None, "5 ticks before tick 17 are missing, and no gap says so"
+    )
 
 
 def test_late_decisions_replay(pressure: Recording, tmp_path: Path) -> None:

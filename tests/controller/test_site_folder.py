@@ -25,6 +25,7 @@ from phasemesh.controller.site_folder import (
     secret_path,
     write_site,
 )
+from sealed_sites import reseal
 
 NOWHERE = IntersectionId("nowhere")
 
@@ -36,10 +37,16 @@ def site(tmp_path: Path) -> Site:
 
 
 def alter(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the document at `path` in place."""
+    """Change the document at `path` in place, and sign the site again."""
     document = msgspec.json.decode(path.read_bytes())
     change(document)
-    path.write_bytes(msgspec.json.encode(document))
+    replace(path, msgspec.json.encode(document))
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` in `path`, and sign the site again."""
+    path.write_bytes(content)
+    reseal(path.parent if path.name == "site.json" else path.parent.parent)
 
 
 def west_path(site: Site) -> Path:
@@ -137,7 +144,7 @@ def test_a_missing_site_is_named(tmp_path: Path) -> None:
 )
 def test_a_broken_site_is_named(site: Site, content: bytes, reason: str) -> None:
     """What is no site says where reading stopped."""
-    (site.folder / "site.json").write_bytes(content)
+    replace(site.folder / "site.json", content)
     line = refused(lambda: read_site(site.folder))
 
     assert line.startswith(f"{site.folder}/site.json: ")
@@ -232,7 +239,7 @@ def test_an_unknown_adapter_or_plan_is_refused(site: Site, key: str, value: obje
 
 def test_a_description_under_the_wrong_name_is_refused(site: Site) -> None:
     """A file that was copied to another number is not taken for the intersection of that number."""
-    west_path(site).write_bytes(intersection_path(site.folder, site.file.directory[EAST].number).read_bytes())
+    replace(west_path(site), intersection_path(site.folder, site.file.directory[EAST].number).read_bytes())
 
     assert "is the description of 'east', not of 'west'" in refused(
         lambda: read_intersection(site.folder, site.file, WEST)
@@ -289,7 +296,7 @@ def test_all_faults_are_listed_at_once(site: Site) -> None:
     """Nobody has to mend one fault to see the next: shared part, every description and both directions."""
     alter(site.folder / "site.json", lambda document: document.update(speed=0.0))
     alter(west_path(site), lambda document: document["intersection"].update(neighbours=[]))
-    intersection_path(site.folder, site.file.directory[EAST].number).write_bytes(b"{")
+    replace(intersection_path(site.folder, site.file.directory[EAST].number), b"{")
     faults = faults_of_site_folder(site.folder)
 
     assert len(faults) == 2

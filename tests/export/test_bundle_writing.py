@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.bundle import BundleManifest
 from phasemesh.contract.errors import BundleError
+from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.policy.bundle import find_bundle, load_bundle
 from phasemesh.controller.policy.trust import SHIPPED_KEYS, read_keys
 from phasemesh.export.bundle import bundle_files, write_bundle
-from phasemesh.export.sign import public_bytes
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PATH = "policies/0.onnx"

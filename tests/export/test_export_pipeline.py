@@ -10,13 +10,13 @@ from typer.testing import CliRunner, Result
 
 from phasemesh.contract.bundle import SIGNATURE_NAME
 from phasemesh.contract.errors import BundleError, InputError
+from phasemesh.controller.access.signing import own_key
 from phasemesh.controller.policy.bundle import faults_of_bundle, find_bundle, load_bundle
 from phasemesh.controller.policy.trust import SHIPPED_KEYS, read_keys, trusted_keys
 from phasemesh.export import pipeline
 from phasemesh.export.cli import register
 from phasemesh.export.parity import Parity
 from phasemesh.export.pipeline import export_bundle, load_source
-from phasemesh.export.sign import own_key
 from phasemesh.export.zoo import folder as zoo_folder
 
 pytestmark = pytest.mark.train

@@ -21,6 +21,7 @@ from phasemesh.controller.policy.bundle import find_bundle
 from phasemesh.controller.site_folder import intersection_path, read_site
 from phasemesh.sim_harness.city import RESULT_NAME
 from phasemesh.sim_harness.scenarios.registry import find_scenario
+from sealed_sites import reseal
 
 pytestmark = pytest.mark.sumo
 
@@ -207,18 +208,21 @@ class Town(NamedTuple):
 
 @pytest.fixture(scope="module")
 def written_town(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of cologne3."""
+    """The site of cologne3, with the configuration of whoever signed it beside it."""
     folder = tmp_path_factory.mktemp("site") / "town"
     command = [sys.executable, "-m", "phasemesh.controller", "site", "cologne3", "--out", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder.parent / "config")}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
     return folder
 
 
 @pytest.fixture
-def town(tmp_path: Path, written_town: Path) -> Town:
-    """A copy of the site of cologne3."""
-    folder = tmp_path / "town"
+def town(tmp_path: Path, written_town: Path, monkeypatch: pytest.MonkeyPatch) -> Town:
+    """A copy of the site of cologne3, in the home of whoever signed it."""
+    folder, config = tmp_path / "town", tmp_path / "home" / "config"
     shutil.copytree(written_town, folder)
+    shutil.copytree(written_town.parent / "config", config)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
     site = read_site(folder)
     return Town(folder, site, next(iter(site.directory)))
 
@@ -258,7 +262,7 @@ def test_a_cabinet_whose_port_is_taken_says_which(tmp_path: Path, town: Town, ho
 
 @pytest.mark.parametrize("command", ["agent", "cabinet"])
 def test_asymmetric_conflicts_are_refused_by_agent_and_cabinet(tmp_path: Path, town: Town, command: str) -> None:
-    """Whoever alters a site by hand so that two movements disagree about their conflict is told where."""
+    """Whoever alters and signs a site so that two movements disagree about their conflict is told where."""
     rows = town.entry()["intersection"]["conflicts"]
     first, second = next((i, j) for i, row in enumerate(rows) for j, cell in enumerate(row) if cell == "1")
     _alter_conflict(town, first, second)
@@ -275,3 +279,4 @@ def _alter_conflict(town: Town, first: int, second: int) -> None:
     row = entry["intersection"]["conflicts"][first]
     entry["intersection"]["conflicts"][first] = f"{row[:second]}0{row[second + 1 :]}"
     intersection_path(town.folder, 0).write_text(json.dumps(entry))
+    reseal(town.folder)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from agent_factories import make_cabinet
-from factories import make_intersection
+from factories import make_intersection, make_timings
 from phasemesh.contract.command import Command, CommandKind
 from phasemesh.contract.detection import ControlMode, LaneReading
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.sim_harness.bridge import SAMPLE_EVERY_S, Bridge
+from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
 from phasemesh.sim_harness.sumo.connection import VehicleOnLane
 from phasemesh.sim_harness.sumo.network import CityNetwork, SignalSite
 from phasemesh.sim_harness.sumo.zones import ZonePiece
@@ -31,12 +33,17 @@ class FakeSimulation:
         self.log = log
         self.time_s = BEGIN_S
         self.shown: list[tuple[str, str]] = []
+        self.lies: dict[str, str] = {}
         self.looks = 0
 
     def set_lights(self, tls_id: str, letters: str) -> None:
         """Keep the lights of one signal."""
         self.log.append(f"lights {tls_id}")
         self.shown.append((tls_id, letters))
+
+    def lights_of(self, tls_ids: Iterable[str]) -> list[str]:
+        """What was set last, unless the lamps show something else."""
+        return [self.lies.get(tls_id) or dict(self.shown).get(tls_id, "rrrr") for tls_id in tls_ids]
 
     def step(self) -> None:
         """Let one second pass."""
@@ -67,6 +74,7 @@ class WatchedCabinet:
         self.cabinet = cabinet
         self.log = log
         self.readings: list[tuple[LaneReading, ...] | None] = []
+        self.latched: list[tuple[str, str]] = []
 
     @property
     def lights(self) -> str:
@@ -77,6 +85,12 @@ class WatchedCabinet:
     def mode(self) -> ControlMode:
         """As in `Cabinet`."""
         return self.cabinet.mode
+
+    def latch(self, rule: str, detail: str) -> None:
+        """As in `Cabinet`."""
+        self.log.append(f"latch {self.cabinet.intersection.id}")
+        self.latched.append((rule, detail))
+        self.cabinet.latch(rule, detail)
 
     def step(self, step: int, now_s: float, readings: tuple[LaneReading, ...] | None) -> None:
         """As in `Cabinet`."""
@@ -96,13 +110,15 @@ class Stage(NamedTuple):
     def command_all(self) -> None:
         """Let an agent take hold of every cabinet."""
         for name, cabinet in self.cabinets.items():
-            command = Command(name, 1, 1, self.bridge.step_count, self.simulation.time_s, CommandKind.STAGE, 0)
-            assert cabinet.cabinet.command(command).is_accepted
+            assert cabinet.cabinet.command(self._command(name, 1, CommandKind.STAGE)).is_accepted
 
     def release(self, name: IntersectionId) -> None:
         """Let the agent of one cabinet give it back."""
-        command = Command(name, 1, 2, self.bridge.step_count, self.simulation.time_s, CommandKind.RELEASE, 0)
-        self.cabinets[name].cabinet.command(command)
+        self.cabinets[name].cabinet.command(self._command(name, 2, CommandKind.RELEASE))
+
+    def _command(self, name: IntersectionId, seq: int, kind: CommandKind) -> Command:
+        now_s = self.simulation.time_s
+        return Command(name, 1, seq, self.bridge.step_count, now_s, kind, 0, approved_s=now_s)
 
 
 def make_stage(names: tuple[IntersectionId, ...] = (EAST, WEST), *, is_watched: bool = False) -> Stage:
@@ -115,7 +131,9 @@ def make_stage(names: tuple[IntersectionId, ...] = (EAST, WEST), *, is_watched: 
         for each in network.intersections
         if not is_watched
     }
-    bridge = Bridge(simulation, network, cabinets, steps_per_tick=STEPS_PER_TICK, begin_s=BEGIN_S)
+    timings = {each.id: make_timings(each) for each in network.intersections}
+    monitor = CityMonitor(network.intersections, None if is_watched else timings)
+    bridge = Bridge(simulation, network, cabinets, monitor, steps_per_tick=STEPS_PER_TICK, begin_s=BEGIN_S)
     return Stage(bridge, simulation, cabinets, log)
 
 
@@ -256,3 +274,58 @@ def test_signals_that_run_themselves_are_watched_and_never_set() -> None:
     assert stage.simulation.shown == []
     assert stage.simulation.looks == 2
     assert {name: tally.looks for name, tally in stage.bridge.tallies.items()} == {EAST: 2, WEST: 2}
+
+
+def test_the_monitor_sees_what_is_shown_and_not_what_a_cabinet_intended() -> None:
+    """A lamp that does not obey trips at the time from which it was seen, before the next step of its cabinet."""
+    stage = make_stage()
+    stage.bridge.begin()
+    stage.bridge.step()
+    stage.log.clear()
+    stage.simulation.lies["tls_west"] = "GGrr"
+
+    stage.bridge.step()
+
+    (trip, *_) = stage.bridge.monitor.trips
+    assert str(trip) == "west at 1001 s: movements 0 and 1 conflict in GGrr"
+    assert stage.log.index("latch west") < stage.log.index("cabinet west 2 1002")
+    assert "latch east" not in stage.log
+
+
+def test_a_trip_sends_the_cabinet_into_flash() -> None:
+    """The cabinet learns the rule that was broken, and the flash that follows trips nothing more."""
+    stage = make_stage()
+    stage.bridge.begin()
+    stage.simulation.lies["tls_west"] = "GGrr"
+
+    stage.bridge.step()
+    del stage.simulation.lies["tls_west"]
+    for _ in range(20):
+        stage.bridge.step()
+
+    assert stage.cabinets[WEST].latched == [("I1", "movements 0 and 1 conflict in GGrr")]
+    assert (stage.cabinets[WEST].lights, stage.cabinets[EAST].lights) == ("oooo", "GrGr")
+    assert len(stage.bridge.monitor.trips) == 1
+
+
+def test_a_breach_without_danger_is_kept_and_does_not_flash() -> None:
+    """A short green counts, though no monitor of a real cabinet would look at it."""
+    stage = make_stage()
+    stage.bridge.begin()
+    for letters in ("rrrr", "GrGr", "yryr"):
+        stage.simulation.lies["tls_west"] = letters
+        stage.bridge.step()
+
+    assert {trip.check.name for trip in stage.bridge.monitor.trips} == {"short green"}
+    assert stage.cabinets[WEST].latched == []
+
+
+def test_a_signal_that_runs_itself_is_judged_and_has_nothing_to_latch() -> None:
+    """Without a cabinet a trip is only kept."""
+    stage = make_stage(is_watched=True)
+    stage.bridge.begin()
+    stage.simulation.lies["tls_west"] = "GGrr"
+
+    stage.bridge.step()
+
+    assert [str(trip) for trip in stage.bridge.monitor.trips] == ["west at 1000 s: movements 0 and 1 conflict in GGrr"]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from result_factories import make_result
 from scenario_files import write_scenario
 
 from phasemesh.contract.errors import InputError, PhasemeshError
-from phasemesh.sim_harness.compare import comparison_requests
+from phasemesh.sim_harness.compare import comparison_requests, unsafe_runs
 from phasemesh.sim_harness.request import RunRequest
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.worker import run_all
@@ -119,6 +120,17 @@ def test_the_fault_of_a_worker_names_its_run(template: RunRequest, rows: list[st
 
     with pytest.raises(PhasemeshError, match=r"row\.sumocfg, nope, seed 3: nope: is no folder"):
         run_all([request], workers=1)
+
+
+def test_runs_in_which_the_monitor_tripped_are_named() -> None:
+    """Findings in programs of SUMO are no trips."""
+    watched = make_result(controller="fixed", agents_mode="none", sumo_program_findings=9, monitor_findings=("x",))
+    unsafe = make_result(seed=5, monitor_trips=1, monitor_findings=("a at 3 s: it conflicts",))
+
+    assert unsafe_runs([make_result(), watched]) == []
+    assert unsafe_runs([make_result(), watched, unsafe]) == [
+        "max-pressure on cologne3, seed 5: trips of the monitor: 1; the first is a at 3 s: it conflicts"
+    ]
 
 
 @pytest.mark.sumo

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from crossing_nets import write_corner
 from net_files import write_row
 
 from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -31,6 +32,17 @@ def test_greens_are_bounded_and_changes_are_kept(tmp_path: Path, kind: ProgramKi
         {"duration": "10", "state": "rG", "minDur": "5", "maxDur": "50"},
         {"duration": "10", "state": "ry"},
     ]
+
+
+def test_the_clearance_of_people_keeps_its_time(tmp_path: Path) -> None:
+    """A step in which people only finish their way across lasts as long as in the network, as netconvert has it."""
+    path = tmp_path / "programs.add.xml"
+
+    write_programs(read_network(write_corner(tmp_path / "x.net.xml")), ProgramKind.ACTUATED, path)
+
+    steps = {attributes["state"]: attributes for name, attributes in elements(path) if name == "phase"}
+    assert {state for state, step in steps.items() if "minDur" in step} == {"GgrG", "rrGr"}
+    assert steps["Ggrr"] == {"duration": "10", "state": "Ggrr"}
 
 
 def test_ids_with_markup_are_quoted(tmp_path: Path) -> None:

@@ -113,6 +113,27 @@ def test_a_window_without_a_display_is_refused(tmp_path: Path, monkeypatch: pyte
         command_line(SumoOptions(output=tmp_path, net=Path("a.net.xml"), is_gui=True))
 
 
+NETWORK = '<net version="1.20"/>'
+
+
+@pytest.mark.sumo
+@pytest.mark.parametrize("root", ["<net/>", NETWORK])
+@pytest.mark.parametrize("kind", ["additional", "routes", "additional-files", "route-files"])
+def test_a_network_in_place_of_routes_is_refused(tmp_path: Path, kind: str, root: str) -> None:
+    """A network among routes or additional files, given or named by a configuration, is one line and no crash."""
+    net, wrong = tmp_path / "a.net.xml", tmp_path / "wrong.xml"
+    net.write_text(NETWORK)
+    wrong.write_text(root)
+    if kind in {"additional", "routes"}:
+        options = SumoOptions(output=tmp_path, net=net, **{kind: (wrong,)})
+    else:
+        config = write_config(tmp_path, f'<net-file value="a.net.xml"/><{kind} value="wrong.xml"/>')
+        options = SumoOptions(output=tmp_path, config=config)
+
+    with pytest.raises(ScenarioError, match=r"wrong\.xml: is a SUMO network, where routes"):
+        start(options)
+
+
 def test_a_missing_simulator_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without libsumo the error names the extra that brings it."""
     monkeypatch.setitem(sys.modules, "libsumo", None)

@@ -6,11 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from city_runs import digest, run_city
 
 from phasemesh.contract.errors import InputError
+from phasemesh.contract.site import PlanKind
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.plans.table import DEFAULT_PLAN
 from phasemesh.controller.policy.bundle import find_bundle, installed_bundles
+from phasemesh.controller.telemetry.records import Rung
 from phasemesh.sim_harness.controllers import (
+    LOCAL_CITIES,
     RULE_TICK_S,
     SUMO_PROGRAMS,
     ControllerKind,
@@ -65,6 +70,49 @@ def test_every_score_is_a_rule_and_no_rule_lacks_a_score() -> None:
     assert not RULE_TICK_S.keys() & SUMO_PROGRAMS.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("local", DEFAULT_PLAN),
+        ("local-fixed", PlanKind.FIXED),
+        ("local-actuated", PlanKind.ACTUATED),
+        ("local-approach", PlanKind.APPROACH),
+    ],
+)
+def test_a_city_in_local_has_a_plan_and_no_policy(name: str, plan: PlanKind) -> None:
+    """Its agents tick like those of the bundles that ship, so that a city is compared with itself on a lower rung."""
+    controller = find_controller(name)
+
+    assert (controller.kind, controller.plan) == (ControllerKind.PLAN, plan)
+    assert (controller.make_policy, controller.bundle) == (None, None)
+    assert controller.tick_s == bundle_controller("approach-lost-time").tick_s
+
+
+def test_every_plan_of_the_contract_can_run_a_city() -> None:
+    """Each has a row, beside the default."""
+    assert {"local", *(f"local-{kind}" for kind in PlanKind)} == LOCAL_CITIES.keys()
+
+
+@pytest.mark.parametrize("name", ["actuated", "approach", "approach-lost-time", "bundle:max-pressure"])
+def test_whoever_decides_falls_back_on_the_default_plan(name: str) -> None:
+    """Agents and cabinets of every other controller have it for bad times."""
+    assert find_controller(name).plan is DEFAULT_PLAN
+
+
+@pytest.mark.sumo
+@pytest.mark.slow
+def test_a_city_in_local_runs_on_the_plan_that_was_named(tmp_path: Path) -> None:
+    """All agents stay on LOCAL, every tick is the plan's, the guard never holds or rejects, and plans differ."""
+    names = ("local", *(f"local-{kind}" for kind in PlanKind))
+    runs = [run_city(tmp_path / name, "grid3x3", name, seconds=120.0) for name in names]
+
+    assert {(run.ticks, run.fallback_ticks) for run in runs} == {(9 * 60, 9 * 60)}
+    assert {each.final_rung for run in runs for each in run.intersections.values()} == {Rung.LOCAL}
+    assert set().union(*(run.guard_rejections for run in runs)) <= {"I6", "I7"}
+    assert digest(tmp_path / "local") == digest(tmp_path / f"local-{DEFAULT_PLAN}")
+    assert len({digest(tmp_path / name) for name in names}) == len(PlanKind)
+
+
 def test_a_rule_goes_before_the_bundle_of_the_same_name() -> None:
     """The plain name is the rule; the prefix forces the bundle, whose result is named with it."""
     rule, bundle = find_controller("max-pressure"), find_controller("bundle:max-pressure")
@@ -103,6 +151,7 @@ def test_an_unknown_name_is_refused_with_everything_that_exists() -> None:
         find_controller("nope")
 
     assert "rules are fixed, actuated, delay-based, max-pressure" in str(refused.value)
+    assert "local, local-fixed, local-actuated, local-approach" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

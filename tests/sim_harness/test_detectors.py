@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from factories import make_intersection
 from phasemesh.contract.detection import LaneReading, plausible
 from phasemesh.contract.intersection import Intersection
-from phasemesh.sim_harness.sumo.connection import VehicleOnLane
+from phasemesh.sim_harness.sumo.connection import VehicleOnLane, WaitingPerson
 from phasemesh.sim_harness.sumo.detectors import Detectors
 from phasemesh.sim_harness.sumo.zones import Zone, ZonePiece
 
@@ -23,6 +23,8 @@ class FakeStreets:
 
     def __init__(self, **lengths_m: float) -> None:
         self.vehicles: dict[str, list[VehicleOnLane]] = {}
+        self.people: dict[str, list[WaitingPerson]] = {}
+        self.asked_for_people: list[frozenset[str]] = []
         self.lengths_m = lengths_m
         self.watched: list[frozenset[str]] = []
 
@@ -34,6 +36,11 @@ class FakeStreets:
         """What was placed, on the lanes that are asked for."""
         self.watched.append(watched)
         return {lane: vehicles for lane, vehicles in self.vehicles.items() if lane in watched}
+
+    def people_waiting(self, crossings: frozenset[str]) -> dict[str, list[WaitingPerson]]:
+        """Those whom a test placed, at the crossings that are asked for."""
+        self.asked_for_people.append(crossings)
+        return {crossing: people for crossing, people in self.people.items() if crossing in crossings}
 
     def lane_length_m(self, lane_id: str) -> float:
         """The length that a test gave the lane, or 300 m."""
@@ -220,6 +227,56 @@ def test_the_streets_are_asked_once_a_reading() -> None:
     assert list(readings) == ["a", "b"]
     assert len(streets.watched) == 1
     assert {"north_0", "feeder", "north_0_out"} < streets.watched[0]
+
+
+def crossing_detectors(streets: FakeStreets) -> Detectors:
+    """Detectors of the plain crossing with people on all four arms, the last four of its lanes."""
+    crossing = make_intersection(has_crossings=True)
+    crossed = {lane for movement in crossing.movements if movement.is_crossing for lane in movement.lanes}
+    zones = tuple(() if lane.id in crossed else (ZonePiece(lane.id, LANE_M, 0.0),) for lane in crossing.lanes)
+    return Detectors(streets, [crossing], {crossing.id: zones})
+
+
+def test_people_waiting_are_counted_in_every_zone() -> None:
+    """Who stands at a crossing queues there, whatever the distance; the longest wait counts; nothing is downstream."""
+    streets = FakeStreets()
+    streets.people["east"] = [WaitingPerson("a", 4.0), WaitingPerson("b", 31.0)]
+
+    (readings,) = crossing_detectors(streets).read().values()
+
+    assert readings[5] == LaneReading(2.0, 2.0, 2.0, 2.0, 2.0, 31.0, 0.0, 0.0, 0.0, 1.0)
+    assert [reading.queue_veh for reading in readings] == [0.0] * 5 + [2.0] + [0.0] * 2
+
+
+def test_a_crossing_without_people_reads_neutral() -> None:
+    """Nobody waits, and the speed is that of walking."""
+    (readings,) = crossing_detectors(FakeStreets()).read().values()
+
+    assert readings[4:] == (LaneReading(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.4, 0.0, 0.0, 1.0),) * 4
+
+
+def test_a_person_arrives_once() -> None:
+    """Somebody arrives at the reading that first sees them waiting, and again only after they were away."""
+    streets = FakeStreets()
+    detectors = crossing_detectors(streets)
+    counts = []
+    for people in ([WaitingPerson("a", 1.0)], [WaitingPerson("a", 2.0)], [], [WaitingPerson("a", 1.0)]):
+        streets.people["north"] = people
+        (readings,) = detectors.read().values()
+        counts.append(readings[4].arrivals_veh)
+
+    assert counts == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_people_are_looked_for_only_where_there_are_crossings() -> None:
+    """A city without crossings never asks for people; one with crossings asks once a reading."""
+    without, with_people = FakeStreets(), FakeStreets()
+
+    make_detectors(without).read()
+    crossing_detectors(with_people).read()
+
+    assert without.asked_for_people == []
+    assert with_people.asked_for_people == [frozenset({"north", "east", "south", "west"})]
 
 
 def test_zones_must_match_the_lanes() -> None:

@@ -175,7 +175,7 @@ def test_without_a_matrix_all_approaches_conflict(tmp_path: Path) -> None:
 
 
 def test_lanes_for_pedestrians_are_not_seen(tmp_path: Path) -> None:
-    """A crossing has an index but neither lanes nor exits, and stays red."""
+    """A way for people that is no crossing of SUMO has an index but neither lanes nor exits, and stays red."""
     ways, node = crossing("x", "n", "e", ("out_1", "out_2"))
     path = write_net(
         tmp_path / "walk.net.xml",

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from net_files import write_row
 
-from phasemesh.contract.errors import InputError
+from phasemesh.contract.errors import InputError, SiteError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import AdapterKind, Pace, PlanKind, SiteFile
 from phasemesh.contract.timing import PROFILES, stage_timings
+from phasemesh.controller.access.roles import Role
+from phasemesh.controller.access.signing import public_bytes
+from phasemesh.controller.access.tokens import find_token, known_tokens, read_agent_token, read_tokens, tokens_path
 from phasemesh.controller.site_folder import faults_of_site_folder, read_intersection, read_keypair, read_site
 from phasemesh.sim_harness.provision import SiteOptions, find_profile, free_ports, provision
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
@@ -85,6 +89,29 @@ def test_secrets_are_for_their_owner_only(written: Written) -> None:
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     for name, address in written.site.directory.items():
         assert read_keypair(written.folder, written.site, name).public == address.public_key
+
+
+def test_every_agent_has_a_token_for_its_own_cabinet(written: Written) -> None:
+    """The token that it sends is known, by its hash, as an agent's at that intersection and nowhere else."""
+    for name, address in written.site.directory.items():
+        token = read_agent_token(written.folder, address.number)
+        files = {
+            other: read_tokens(tokens_path(written.folder, each.number))
+            for other, each in written.site.directory.items()
+        }
+        found = find_token(known_tokens(files), token.encode())
+        assert found is not None
+        assert found.principal.roles == {name: Role.AGENT}
+
+
+def test_a_throw_away_site_is_signed_by_a_key_that_is_handed_over(tmp_path: Path, written: Written) -> None:
+    """Nobody trusts it but those who were given the public half, and no key of the user is touched."""
+    signer = Ed25519PrivateKey.generate()
+    site = provision(tmp_path / "thrown", written.network, OPTIONS, signer)
+
+    assert read_site(tmp_path / "thrown", (public_bytes(signer).hex(),)) == site
+    with pytest.raises(SiteError, match="by a trusted key"):
+        read_site(tmp_path / "thrown")
 
 
 def test_keys_are_fresh_every_time(tmp_path: Path, written: Written) -> None:

@@ -19,7 +19,7 @@ from phasemesh.contract.errors import InputError, ScenarioError
 from phasemesh.sim_harness.metrics import Trip, read_trips
 from phasemesh.sim_harness.report.bar_plots import intersections_png, latency_png, worst_intersections
 from phasemesh.sim_harness.report.compare_report import results_csv, write_compare_report
-from phasemesh.sim_harness.report.facts import FACTS
+from phasemesh.sim_harness.report.facts import FACTS, SAFETY
 from phasemesh.sim_harness.report.figures import LABEL_LENGTH, plain
 from phasemesh.sim_harness.report.map_plot import edge_losses, read_road_map
 from phasemesh.sim_harness.report.page import table
@@ -104,6 +104,63 @@ def test_a_run_page_tells_how_it_ran(tmp_path: Path) -> None:
     assert "41.5 MB" in html
 
 
+def safety_of(result: RunResult) -> dict[str, str]:
+    """What the page says about the safety of a run, by title."""
+    return {fact.title: fact.text(result) for fact in SAFETY}
+
+
+def test_a_run_page_tells_whether_it_was_safe(tmp_path: Path) -> None:
+    """Trips by check, collisions, stops, and what guard and cabinets refused stand in a table of their own."""
+    result = make_result(
+        guard_rejections={"I5": 1234, "I6": 1, "cabinet I13": 2},
+        monitor_trips=3,
+        monitor_trips_by_check={"conflict": 1, "short yellow": 2},
+        latched_faults=("a: I1, I3", "b: I1"),
+    )
+
+    html = page_of(tmp_path, result)
+
+    assert all(f'<th scope="row">{fact.title}</th><td>{fact.text(result)}</td>' in html for fact in SAFETY)
+    assert safety_of(result) == {
+        "Monitor trips, by check": "3 (conflict 1, short yellow 2)",
+        "Collisions": "3",
+        "Emergency stops": "4",
+        "Decisions replaced by the guard, by rule": "1,235 (I5 1,234, I6 1)",
+        "Commands refused by cabinets, by rule": "2 (I13 2)",
+        "Faults latched at the end": "a: I1, I3; b: I1",
+    }
+
+
+def test_a_safe_run_says_so() -> None:
+    """Nothing is said by a word and not by a gap."""
+    said = safety_of(make_result(guard_rejections={}, collisions=0, emergency_stops=0))
+
+    assert list(said.values()) == ["none", "0", "0", "none", "none", "none"]
+
+
+def test_findings_in_programs_of_sumo_are_only_reported(tmp_path: Path) -> None:
+    """A program that is not ours is counted apart, and no banner calls the run unsafe."""
+    result = make_result(
+        agents_mode="none", sumo_program_findings=2, monitor_trips_by_check={"wrong order": 2}, monitor_findings=("x",)
+    )
+
+    html = page_of(tmp_path, result)
+
+    assert "conflicts and order only, of programs that are not ours: 2 (wrong order 2)" in html
+    assert 'role="alert"' not in html
+
+
+def test_an_unsafe_run_cannot_be_overlooked(tmp_path: Path) -> None:
+    """A banner tells the trips and the first of them; the others can be opened."""
+    result = make_result(monitor_trips=31, monitor_findings=("a at 3 s: it conflicts", "b at 4 s: it is dark"))
+
+    html = page_of(tmp_path, result)
+
+    told = "max-pressure on cologne3, seed 1: trips of the monitor: 31; the first is a at 3 s: it conflicts"
+    assert f'role="alert">{told}</p>' in html
+    assert "First findings of the monitor: 2</summary>\n<ul><li>a at 3 s: it conflicts</li>" in html
+
+
 def test_what_was_not_measured_is_not_shown_as_zero(tmp_path: Path) -> None:
     """A run without memory measurements says so."""
     html = page_of(tmp_path, make_result(pss_mb_per_agent=0.0))
@@ -122,7 +179,11 @@ def test_names_from_outside_are_escaped(tmp_path: Path) -> None:
         program_changes=(evil,),
         watched_signals=(evil,),
         versions={evil: evil},
-        guard_rejections={evil: 1},
+        guard_rejections={evil: 1, f"cabinet {evil}": 1},
+        monitor_trips=1,
+        monitor_findings=(evil,),
+        monitor_trips_by_check={evil: 1},
+        latched_faults=(evil,),
         intersections={evil: IntersectionResult(1.0, 1.0, 0.0, "")},
     )
 
@@ -357,9 +418,28 @@ def test_a_comparison_tells_of_interrupted_runs(tmp_path: Path) -> None:
     assert 'role="alert">1 of 11 runs were interrupted' in partial
 
 
+def test_a_comparison_names_unsafe_runs(tmp_path: Path) -> None:
+    """Each run of ours in which the monitor tripped has a banner and counts in its row."""
+    unsafe = make_result(controller="max-wave", seed=7, delay_s=20.0, monitor_trips=2, monitor_findings=("why",))
+
+    html = write_compare_report(tmp_path, [*compared(), unsafe]).read_text()
+
+    assert html.count('role="alert"') == 1
+    assert "max-wave on cologne3, seed 7: trips of the monitor: 2; the first is why" in html
+
+
+def test_wide_tables_are_set_dense(tmp_path: Path) -> None:
+    """Tables of many columns are small enough for their page, tables of few are easy to read."""
+    html = page_of(tmp_path, make_result(), make_result(controller="fixed"))
+
+    assert html.count('<div class="wide dense">') == 1
+    assert '<div class="wide"><table class="facts">' in html
+
+
 def test_csv_has_a_line_for_each_run() -> None:
     """Scalars, quantiles and the lock stand in columns of their own; rules that differ share one."""
-    results = [make_result(lost_agents=("a", "b")), make_result(guard_rejections={}, delay_s=600.0)]
+    unsafe = {"monitor_trips": 3, "monitor_trips_by_check": {"conflict": 1, "short walk": 2}}
+    results = [make_result(lost_agents=("a", "b"), **unsafe), make_result(guard_rejections={}, delay_s=600.0)]
 
     rows = list(csv.DictReader(io.StringIO(results_csv(results))))
 
@@ -368,6 +448,8 @@ def test_csv_has_a_line_for_each_run() -> None:
     assert rows[0]["guard_rejections"] == "15"
     assert rows[0]["guard_rejections_by_rule"] == "min_green=6;conflict=9"
     assert rows[0]["lost_agents"] == "a;b"
+    assert [row["monitor_trips"] for row in rows] == ["3", "0"]
+    assert rows[0]["monitor_trips_by_check"] == "conflict=1;short walk=2"
     assert rows[1]["guard_rejections"] == "0"
     assert not {"series", "intersections"} & set(rows[0])
 

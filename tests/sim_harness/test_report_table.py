@@ -14,13 +14,16 @@ from phasemesh.sim_harness.report.table import (
     NOTHING,
     RUN_COLUMNS,
     Column,
+    comparison_table,
     is_rule,
     run_rows,
+    run_table,
     summary_rows,
     table_text,
     terminal_table,
 )
 from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.screen import print_table
 
 
 def runs_of(controller: str, *delays_s: float) -> list[RunResult]:
@@ -163,6 +166,7 @@ def test_a_run_row_shows_every_count() -> None:
         "Collisions": "3",
         "Emergency stops": "4",
         "Teleports": "5",
+        "Monitor trips": "0",
     }
 
 
@@ -172,6 +176,34 @@ def test_headers_are_unique(columns: tuple[Column, ...]) -> None:
     headers, _ = table_text((), columns)
 
     assert len(set(headers)) == len(headers)
+
+
+def test_trips_are_counted_for_controllers_of_ours_alone() -> None:
+    """Over all runs of a row, interrupted ones included; SUMO's own programs have none to show."""
+    ours = [make_result(monitor_trips=2), make_result(seed=2, monitor_trips=3, is_complete=False)]
+    watched = make_result(controller="fixed", agents_mode="none", sumo_program_findings=9)
+
+    assert cells_of([*ours, watched], "max-pressure")["Monitor trips, total"] == "5"
+    assert cells_of([*ours, watched], "fixed")["Monitor trips, total"] == NOTHING
+
+
+@pytest.mark.parametrize("is_one_run", [True, False])
+def test_no_word_of_a_table_is_cut_in_a_terminal(capsys: pytest.CaptureFixture[str], is_one_run: bool) -> None:
+    """120 characters hold all headers and numbers; only a long name of a controller may take two lines."""
+    runs = [
+        make_result(controller=name, seed=seed, delay_s=1120.25 + seed, agents_mode=mode)
+        for name, mode in (("bundle:approach-lost-time", "processes"), ("bundle:approach-lost-time", "inprocess"))
+        for seed in (1, 2)
+    ]
+    headers, rows = run_table(runs[0], runs[1:]) if is_one_run else comparison_table(runs)
+
+    print_table(headers, rows, "ingolstadt21")
+
+    printed = capsys.readouterr().out
+    words = {word for header in headers for word in header.split()} | {cell for row in rows for cell in row[1:]}
+    assert "\u2026" not in printed
+    assert [word for word in words if word not in printed] == []
+    assert max(map(len, printed.splitlines())) <= 120
 
 
 @given(st.lists(st.floats(0.0, 2000.0), min_size=1, max_size=20))

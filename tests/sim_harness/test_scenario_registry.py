@@ -11,9 +11,10 @@ import pytest
 from net_files import write_row
 
 from phasemesh.contract.errors import MissingExtraError, ScenarioError
-from phasemesh.contract.intersection import faults_of_intersection
+from phasemesh.contract.intersection import Turn, crossing_length_m, faults_of_intersection
+from phasemesh.contract.timing import PROFILES, faults_of_crossings, stage_timings
 from phasemesh.sim_harness.scenarios import generated
-from phasemesh.sim_harness.scenarios.generated import GridRecipe, demand, parse_grid
+from phasemesh.sim_harness.scenarios.generated import GridRecipe, demand, parse_grid, people
 from phasemesh.sim_harness.scenarios.registry import find_scenario, list_scenarios
 from phasemesh.sim_harness.sumo.binaries import sumo_home, sumo_program
 from phasemesh.sim_harness.sumo.net_file import read_net_file
@@ -75,14 +76,14 @@ def test_a_useless_configuration_is_refused(tmp_path: Path, body: str, reason: s
 
 @pytest.mark.parametrize("name", ["atlantis", "grid0x3", "grid3", "cologne"])
 def test_an_unknown_scenario_names_the_known_ones(name: str) -> None:
-    """One line lists every known name and the two open kinds."""
+    """One line lists every known name and the open kinds."""
     with pytest.raises(ScenarioError) as caught:
         find_scenario(name)
 
     message = str(caught.value)
     assert name in message
     assert "\n" not in message
-    assert all(known in message for known in ("grid3x3", "cologne8", "gridNxM", ".sumocfg"))
+    assert all(known in message for known in ("grid3x3", "walk2x2", "cologne8", "gridNxM", "walkNxM", ".sumocfg"))
 
 
 def test_a_missing_configuration_is_refused() -> None:
@@ -95,7 +96,7 @@ def test_every_listed_scenario_states_source_and_licence() -> None:
     """The table tells where each scenario comes from and under which terms."""
     entries = list_scenarios()
 
-    assert len({entry.name for entry in entries}) == len(entries) == 11
+    assert len({entry.name for entry in entries}) == len(entries) == 13
     assert all(entry.source and entry.licence for entry in entries)
 
 
@@ -132,7 +133,9 @@ def test_sumo_home_is_the_second_place_to_look(tmp_path: Path, monkeypatch: pyte
 def test_grid_names_are_parsed() -> None:
     """Columns come first; other names are no grids; too large ones are refused."""
     assert parse_grid("grid2x7") == GridRecipe(columns=2, rows=7)
+    assert parse_grid("walk2x7") == GridRecipe(columns=2, rows=7, mean_flow_vehph=250.0, people_ph=60.0)
     assert parse_grid("mygrid2x7") is None
+    assert parse_grid("walk2") is None
     with pytest.raises(ScenarioError, match="at most 26"):
         parse_grid("grid27x1")
 
@@ -197,6 +200,65 @@ def test_a_generated_grid_needs_no_repair(
     assert [fault for intersection in network.intersections for fault in faults_of_intersection(intersection)] == []
     assert {len(intersection.stages) for intersection in network.intersections} == {4}
     assert {len(intersection.neighbours) for intersection in network.intersections} == degrees
+
+
+def test_the_people_of_a_grid_are_reproducible_and_seeded() -> None:
+    """The same recipe gives the same bytes, another seed gives other flows, and all of them add up."""
+    recipe = GridRecipe(columns=2, rows=3, people_ph=60.0)
+
+    assert people(recipe) == people(recipe)
+    assert people(recipe) != people(GridRecipe(columns=2, rows=3, people_ph=60.0, seed=2))
+    rates_hz = [float(rate) for rate in re.findall(r"exp\(([\d.]+)\)", people(recipe))]
+    assert 3600.0 * sum(rates_hz) == pytest.approx(6 * 4 * 60.0, rel=recipe.spread)
+
+
+@pytest.mark.sumo
+def test_a_generated_grid_with_people_serves_every_crossing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each signal has a crossing over each arm; every profile gives people their time; only clearances are merged."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    network = read_network(find_scenario("walk1x2").net_file)
+
+    for intersection in network.intersections:
+        crossings = [index for index, movement in enumerate(intersection.movements) if movement.is_crossing]
+        assert [intersection.movements[index].turn for index in crossings] == [Turn.CROSSING] * 4
+        assert {crossing_length_m(intersection, index) for index in crossings} == {16.0}
+        assert faults_of_intersection(intersection) == []
+        for profile in PROFILES.values():
+            assert faults_of_crossings(intersection, stage_timings(intersection, profile)) == []
+    assert len(network.controlled) == 2
+    assert len(network.changes) == 4
+    assert all("each walk ends with a clearance" in change.text for change in network.changes)
+
+
+@pytest.mark.sumo
+def test_people_are_the_only_difference_between_the_grids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The movements of vehicles, their conflicts, their stages and the neighbours are those of the plain grid."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plain, walked = (read_network(find_scenario(name).net_file).intersections[0] for name in ("grid1x2", "walk1x2"))
+    vehicles = range(len(plain.movements))
+
+    assert [movement.turn for movement in walked.movements[: len(vehicles)]] == [m.turn for m in plain.movements]
+    assert [row[: len(vehicles)] for row in walked.conflicts[: len(vehicles)]] == list(plain.conflicts)
+    assert walked.neighbours == plain.neighbours
+    assert [frozenset(stage.served & frozenset(vehicles)) for stage in walked.stages] == [
+        stage.served for stage in plain.stages
+    ]
+
+
+@pytest.mark.sumo
+def test_everybody_on_foot_sets_out_and_arrives_on_a_pavement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ends of each walk have a lane for people, and the demand names people only where there are any."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    scenario = find_scenario("walk2x3")
+    lanes = read_net_file(scenario.net_file).lanes.values()
+    pavements = {lane.edge for lane in lanes if not lane.is_for_vehicles and not lane.function}
+
+    walks = [found for file in scenario.route_files for name, found in elements(file) if name == "walk"]
+
+    assert len(walks) > 6 * 4 * 2
+    assert {walk[end] for walk in walks for end in ("from", "to")} <= pavements
+    assert len(find_scenario("grid2x3").route_files) == 1
 
 
 @pytest.mark.sumo

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factories import make_intersection, make_timings
 from phasemesh.contract.command import advance, lights, request_stage, start
 from phasemesh.contract.errors import ScenarioError
-from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.intersection import Intersection, Stage
 from phasemesh.contract.timing import BENCHMARK, STREET, StageTiming, TimingProfile
 from phasemesh.sim_harness.signal_check import check_signal_states
 
@@ -47,10 +47,11 @@ def check(
     step_s: float = 1.0,
     crossing: Intersection | None = None,
 ) -> list[str]:
-    """The faults of a recording of `runs` on the plain crossing, every stage with the same times."""
+    """The trips over a recording of `runs` on the plain crossing, every stage with the same times, as lines."""
     crossing = crossing or make_intersection()
     timings = {crossing.id: (timing,) * len(crossing.stages)}
-    return check_signal_states(record(folder / "states.xml", runs, step_s=step_s), [crossing], timings, from_s)
+    path = record(folder / "states.xml", runs, step_s=step_s)
+    return [str(trip) for trip in check_signal_states(path, [crossing], timings, from_s)]
 
 
 def test_a_correct_recording_has_no_faults(tmp_path: Path) -> None:
@@ -73,10 +74,10 @@ def test_yellow_still_conflicts(tmp_path: Path) -> None:
 
 
 def test_unknown_letters_are_found(tmp_path: Path) -> None:
-    """A commanded signal that blinks or is off shows letters that nobody asked for."""
-    faults = check(tmp_path, ((ALL_RED, 3), ("oooo", 3)))
+    """A commanded signal that is off shows letters that nobody asked for."""
+    faults = check(tmp_path, ((ALL_RED, 3), ("OOOO", 3)))
 
-    assert [fault.split(": ")[1] for fault in faults] == [f"movement {index} shows 'o'" for index in range(4)]
+    assert [fault.split(": ")[1] for fault in faults] == [f"movement {index} shows 'O'" for index in range(4)]
 
 
 def test_green_must_end_in_yellow(tmp_path: Path) -> None:
@@ -88,14 +89,14 @@ def test_green_must_end_in_yellow(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 9])
-def test_yellow_must_last_what_is_configured(tmp_path: Path, steps: int) -> None:
+@pytest.mark.parametrize(("steps", "side"), [(1, "below"), (2, "below"), (4, "above"), (9, "above")])
+def test_yellow_must_last_what_is_configured(tmp_path: Path, steps: int, side: str) -> None:
     """Yellow shorter or longer than 3 s is found."""
     faults = check(tmp_path, ((NORTH_SOUTH, 8), (NORTH_SOUTH_CLOSES, steps), (EAST_WEST, 8)))
 
     assert [fault for fault in faults if "was yellow" not in fault] == []
     assert len(faults) == 2
-    assert f"was yellow for {steps} s, not (3.0,) s" in faults[0]
+    assert f"was yellow for {steps} s, {side} 3 s" in faults[0]
 
 
 @pytest.mark.parametrize(
@@ -149,10 +150,11 @@ def test_a_short_stage_is_found_where_its_movements_go_on(tmp_path: Path) -> Non
 
 def test_red_clearance_that_looks_like_a_stage_is_no_short_green(tmp_path: Path) -> None:
     """While red clears, the movements that stay green may by chance show the letters of a smaller stage."""
-    crossing = make_intersection()
-    smaller = msgspec.structs.replace(crossing.stages[0], name="north", protected=(0,))
-    crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, smaller))
-    runs = ((NORTH_SOUTH, 9), ("Gryr", 4), ("Grrr", 1), (NORTH_SOUTH, 9))
+    crossing = make_intersection(has_left_lanes=True)
+    added = {"through": (0, 4), "north and its left turn": (0, 1), "north": (0,)}
+    stages = tuple(Stage(name, protected) for name, protected in added.items())
+    crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, *stages))
+    runs = (("GrrrGrrr", 9), ("Grrryrrr", 4), ("Grrrrrrr", 1), ("GGrrrrrr", 9))
 
     assert check(tmp_path, runs, timing=STREET.timing, crossing=crossing) == []
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.sim_harness.sumo.right_of_way import RightOfWay
-from phasemesh.sim_harness.sumo.stages import DerivedStages, derive_stages, green_steps
+from phasemesh.sim_harness.sumo.stages import DerivedStages, clearance_steps, derive_stages, green_steps
 
 
 def _right(
@@ -16,11 +17,13 @@ def _right(
     yields: tuple[tuple[int, int], ...] = (),
     turning: tuple[int, ...] = (),
     vehicles: tuple[int, ...] | None = None,
+    crossings: tuple[int, ...] = (),
     outside: tuple[int, ...] = (),
 ) -> RightOfWay:
     both = {*conflicts, *((j, i) for i, j in conflicts)}
     return RightOfWay(
-        vehicles=frozenset(range(size) if vehicles is None else vehicles),
+        vehicles=frozenset(range(size) if vehicles is None else vehicles) - frozenset(crossings),
+        crossings=frozenset(crossings),
         turning=frozenset(turning),
         outside=frozenset(outside),
         conflicts=tuple(tuple((i, j) in both for j in range(size)) for i in range(size)),
@@ -38,15 +41,17 @@ def _texts(derived: DerivedStages) -> list[str]:
 
 @st.composite
 def rights(draw: st.DrawFn) -> RightOfWay:
-    """Any right of way of up to six movements in which only turning movements yield, and only to foes."""
+    """Any right of way of up to six movements, some of people; only turning vehicles yield, and only to foes."""
     size = draw(st.integers(1, 6))
     pairs = [(i, j) for i in range(size) for j in range(i)]
     conflicts = tuple(draw(st.sets(st.sampled_from(pairs)))) if pairs else ()
-    turning = tuple(draw(st.sets(st.integers(0, size - 1))))
+    crossings = tuple(draw(st.sets(st.integers(0, size - 1), max_size=3)))
+    conflicts = tuple(pair for pair in conflicts if not set(pair) <= set(crossings))
+    turning = tuple(draw(st.sets(st.integers(0, size - 1))) - set(crossings))
     ways = sorted({(i, j) for pair in conflicts for i, j in (pair, pair[::-1]) if i in turning})
     yields = tuple(draw(st.sets(st.sampled_from(ways)))) if ways else ()
     vehicles = tuple(draw(st.sets(st.integers(0, size - 1))))
-    return _right(size, conflicts=conflicts, yields=yields, turning=turning, vehicles=vehicles)
+    return _right(size, conflicts=conflicts, yields=yields, turning=turning, vehicles=vehicles, crossings=crossings)
 
 
 @given(rights(), st.data())
@@ -67,14 +72,14 @@ def test_no_stage_is_unsafe_whatever_the_program(right: RightOfWay, data: st.Dat
 
 @given(rights(), st.data())
 def test_stages_are_complete_and_distinct(right: RightOfWay, data: st.DataObject) -> None:
-    """Each vehicle movement has a stage, no other movement has one, and no two stages show the same."""
+    """Each movement that somebody needs has a stage, no other has one, and no two stages show the same."""
     size = len(right.conflicts)
     states = data.draw(st.lists(st.text("GgrysO", min_size=size, max_size=size), max_size=5))
 
     derived = _derive(right, *states)
 
     shown = [(stage.protected, stage.permissive) for stage in derived.stages]
-    assert frozenset().union(*(stage.served for stage in derived.stages)) == right.vehicles
+    assert frozenset().union(*(stage.served for stage in derived.stages)) == right.needed
     assert len(set(shown)) == len(shown)
     assert all(stage.served for stage in derived.stages)
     assert len(derived.steps) == len(derived.stages)
@@ -166,15 +171,45 @@ def test_what_yields_to_an_unsignalled_link_stays_permissive() -> None:
 
 
 def test_an_index_without_vehicles_stays_red() -> None:
-    """A pedestrian crossing in the program is in no stage, and the report says so."""
+    """What the program shows green although nobody needs it is in no stage, and the report says so."""
     derived = _derive(_right(3, conflicts=((0, 1),), vehicles=(0, 1)), "GrG", "rGr")
 
     assert all(2 not in stage.served for stage in derived.stages)
     assert _texts(derived) == ["x all stages: movement 2 red, since no vehicle needs it"]
 
 
-def test_steps_with_yellow_or_without_vehicles_are_no_stages() -> None:
-    """Only steps that show a green to vehicles, and no change, count; equal ones once."""
+def test_steps_with_yellow_or_without_anybody_are_no_stages() -> None:
+    """Only steps that show a green to somebody, and no change, count; equal ones once."""
     program = tuple((state, 1.0) for state in ("Gr", "yr", "uG", "rg", "Gr", "rr"))
 
-    assert green_steps(program, frozenset({0})) == {"Gr": 0}
+    assert green_steps(program, _right(2, vehicles=(0,))) == {"Gr": 0}
+
+
+@given(rights(), st.data())
+def test_people_are_always_protected(right: RightOfWay, data: st.DataObject) -> None:
+    """No stage shows a crossing permissively: vehicles yield, people do not."""
+    size = len(right.conflicts)
+    states = data.draw(st.lists(st.text("GgryO", min_size=size, max_size=size), max_size=5))
+
+    assert not any(right.crossings & set(stage.permissive) for stage in _derive(right, *states).stages)
+
+
+@pytest.mark.parametrize(
+    ("states", "clearances"),
+    [
+        (("GG", "Gr"), {1: 0}),
+        (("Gr", "GG"), {0: 1}),
+        (("GG", "rG"), {}),
+        (("GG", "Gy"), {}),
+        (("GG", "Gs"), {}),
+        (("GG", "yr", "Gr"), {2: 0}),
+        (("GG", "yr", "Gr", "yr"), {}),
+        (("GG",), {}),
+        (("rG", "rr"), {1: 0}),
+    ],
+)
+def test_a_clearance_differs_from_its_neighbour_only_by_red_crossings(
+    states: tuple[str, ...], clearances: dict[int, int]
+) -> None:
+    """Vehicles must stay as they were, people must lose their green, and the two steps must touch."""
+    assert clearance_steps(tuple((state, 1.0) for state in states), frozenset({1})) == clearances

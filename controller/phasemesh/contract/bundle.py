@@ -14,6 +14,10 @@ from phasemesh.contract.tensors import INPUTS, OUTPUTS, TensorSpec
 BUNDLE_FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
+MAX_POLICIES = 64
+"""Most policies of any bundle, whatever its own budget says."""
+MAX_BUNDLE_BYTES = 16_777_216
+"""Most bytes of all files of a bundle together, whatever its own budget says: what a small box can hold in memory."""
 
 
 class BundleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +44,8 @@ class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `policies` names the ONNX files in the order of their index, at most `policy_budget` of them; `assignment` maps
     an intersection to its policy, all others use policy 0. `tick_s` is the control interval it was made for.
+    `byte_budget` bounds the files together; `max_lanes` and `max_stages` are the largest intersection that it was
+    made for, None for any.
     """
 
     format: int
@@ -56,6 +62,9 @@ class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: tuple[BundleFile, ...]
     provenance: Provenance
     evaluation: tuple[dict[str, float | int | str], ...] = ()
+    byte_budget: int = MAX_BUNDLE_BYTES
+    max_lanes: int | None = None
+    max_stages: int | None = None
 
 
 def faults_of_manifest(manifest: BundleManifest) -> list[str]:
@@ -69,7 +78,23 @@ def faults_of_manifest(manifest: BundleManifest) -> list[str]:
         )
     elif (manifest.inputs, manifest.outputs) != (INPUTS, OUTPUTS):
         faults.append("inputs, outputs: are not the tensors of the observation spec")
-    return faults + _policy_faults(manifest)
+    return faults + _policy_faults(manifest) + _size_faults(manifest)
+
+
+def _size_faults(manifest: BundleManifest) -> list[str]:
+    faults = []
+    if not 0 < manifest.byte_budget <= MAX_BUNDLE_BYTES:
+        faults.append(f"byte_budget: {manifest.byte_budget} is outside 1 to {MAX_BUNDLE_BYTES}")
+    faults += [
+        f"files: {file.path!r} has a size of {file.size_bytes} bytes" for file in manifest.files if file.size_bytes < 0
+    ]
+    size_bytes = sum(file.size_bytes for file in manifest.files)
+    if size_bytes > manifest.byte_budget:
+        faults.append(f"files: {size_bytes} bytes are over the budget of {manifest.byte_budget}")
+    for name, limit in (("max_lanes", manifest.max_lanes), ("max_stages", manifest.max_stages)):
+        if limit is not None and limit < 1:
+            faults.append(f"{name}: {limit} is less than 1")
+    return faults
 
 
 def _policy_faults(manifest: BundleManifest) -> list[str]:
@@ -79,6 +104,8 @@ def _policy_faults(manifest: BundleManifest) -> list[str]:
         faults.append("policies: there is none")
     if len(manifest.policies) > manifest.policy_budget:
         faults.append(f"policies: {len(manifest.policies)} are over the budget of {manifest.policy_budget}")
+    if manifest.policy_budget > MAX_POLICIES:
+        faults.append(f"policy_budget: {manifest.policy_budget} is over {MAX_POLICIES}")
     faults += [f"policies: {path!r} is not in files" for path in manifest.policies if path not in listed]
     faults += [
         f"files: {file.path!r} leaves the bundle"

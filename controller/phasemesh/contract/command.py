@@ -20,7 +20,7 @@ TIME_EPSILON_S = 1e-6
 """Slack of every comparison of times, so that sums of steps do not fall short by a rounding error."""
 
 
-LEASE_RULE = "lease"
+LEASE_RULE = "I18"
 """In an `AppliedCommand`: refused because a newer life holds the lease, or because the command was obeyed before."""
 
 

@@ -104,15 +104,26 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     day_s: float = 0.0
 
 
-_LIMITS = tuple(READING_LIMITS.values())
-
-
 def plausible(reading: LaneReading) -> LaneReading:
     """`reading` itself, or `INVALID_READING` when a value is not finite or out of range (I21)."""
-    if not reading.is_valid:
-        return INVALID_READING
+    return reading if reading.is_valid and _is_within_limits(reading) else INVALID_READING
+
+
+def _is_within_limits(reading: LaneReading) -> bool:
+    """Whether every value is within `READING_LIMITS`.
+
+    The table is written out, because this is asked for each lane at every step and a loop takes three times as long.
+    """
     # Every comparison with NaN is false, so that the range alone also refuses what is not finite.
-    for value, (low, high) in zip(msgspec.structs.astuple(reading), _LIMITS, strict=False):
-        if not low <= value <= high:
-            return INVALID_READING
-    return reading
+    return (
+        0.0 <= reading.queue_veh <= 400.0
+        and 0.0 <= reading.vehicles_50m_veh <= 400.0
+        and 0.0 <= reading.vehicles_100m_veh <= 400.0
+        and 0.0 <= reading.vehicles_150m_veh <= 400.0
+        and 0.0 <= reading.arrivals_veh <= 400.0
+        and 0.0 <= reading.wait_s <= 86_400.0
+        and 0.0 <= reading.mean_speed_mps <= 100.0
+        and 0.0 <= reading.downstream_queue_veh <= 400.0
+        and 0.0 <= reading.downstream_vehicles_veh <= 400.0
+        and 0.0 <= reading.downstream_room_ratio <= 1.0
+    )

@@ -18,6 +18,7 @@ import msgspec
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.schedule import ScheduleRow, faults_of_schedule
 from phasemesh.contract.timing import (
     PROFILES,
     StageTiming,
@@ -51,10 +52,11 @@ class PlanKind(StrEnum):
 
     FIXED = "fixed"
     ACTUATED = "actuated"
+    APPROACH = "approach"
 
 
 class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an agent publishes, the public CURVE key that it proves, and the number of its files."""
+    """Where an agent publishes, the public CURVE key that it proves (empty if revoked), and the number of its files."""
 
     endpoint: str
     public_key: str
@@ -91,7 +93,8 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One intersection of a site: its description, stage times, own plan and addresses.
 
     `cabinet` is what the adapter connects to (for `http` the URL of the cabinet), `operator` the host and port of the
-    agent's REST endpoints, empty for none; `unit` holds the times of the controller unit as a whole.
+    agent's REST endpoints, empty for none; `unit` holds the times of the controller unit as a whole. `schedule` is for
+    the plan `fixed`, which gives all stages equal greens without one.
     """
 
     intersection: Intersection
@@ -101,6 +104,7 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cabinet: str
     operator: str
     unit: UnitTiming = UnitTiming()
+    schedule: tuple[ScheduleRow, ...] = ()
 
 
 def config_digest(intersection: Intersection, timings: tuple[StageTiming, ...]) -> str:
@@ -137,8 +141,10 @@ def _directory_faults(directory: dict[IntersectionId, PeerAddress]) -> list[str]
     for what in ("endpoint", "public_key", "number"):
         seen: dict[object, IntersectionId] = {}
         for name, address in directory.items():
-            other = seen.setdefault(getattr(address, what), name)
-            if other != name:
+            value = getattr(address, what)
+            other = seen.setdefault(value, name)
+            # Any number of intersections may be without a key, having been revoked.
+            if other != name and value != "":
                 faults.append(f"directory[{name}].{what}: is also that of {other}")
     return faults
 
@@ -146,14 +152,16 @@ def _directory_faults(directory: dict[IntersectionId, PeerAddress]) -> list[str]
 def faults_of_site_intersection(entry: SiteIntersection, site: SiteFile) -> list[str]:
     """All contradictions in one intersection of `site`, each with its path."""
     faults = [f"intersection.{fault}" for fault in faults_of_intersection(entry.intersection)]
+    has_readable_stages = not faults and len(entry.timings) == len(entry.intersection.stages)
     if entry.intersection.id not in site.directory:
         faults.append(f"intersection.id: {entry.intersection.id!r} is not in the directory of the site")
     if len(entry.timings) != len(entry.intersection.stages):
         faults.append(f"timings: {len(entry.timings)} for {len(entry.intersection.stages)} stages")
     for index, timing in enumerate(entry.timings):
         faults += [f"timings[{index}].{fault}" for fault in faults_of_timing(timing, is_simulated=site.is_simulated)]
-    if len(entry.timings) == len(entry.intersection.stages):
+    if has_readable_stages:
         faults += faults_of_crossings(entry.intersection, entry.timings)
+        faults += faults_of_schedule(entry.schedule, entry.intersection, entry.timings)
     faults += [f"unit.{fault}" for fault in faults_of_unit(entry.unit, is_simulated=site.is_simulated)]
     faults += [
         f"intersection.neighbours: {name!r} is not in the directory of the site"

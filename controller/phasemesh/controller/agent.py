@@ -5,13 +5,11 @@ All that touches the world is handed in: driver, transport and clocks. The decid
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from phasemesh.contract.command import LEASE_RULE, AppliedCommand, Command, CommandKind
+from phasemesh.contract.command import AppliedCommand, Command, CommandKind
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.messages import compose, encode_message, hello
 from phasemesh.contract.observation import FloatArray
@@ -20,14 +18,19 @@ from phasemesh.contract.units import NS_PER_MS, IntersectionId, MonoNs
 from phasemesh.controller.adapters.driver import Driver, DriverFault
 from phasemesh.controller.clock import Clock, MonotonicClock
 from phasemesh.controller.decision import Choice, Decider, Mind, Observed
-from phasemesh.controller.ladder import Conditions, Standing, next_standing
+from phasemesh.controller.ladder import Standing
+from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.peers.gather import Gathered, gather
-from phasemesh.controller.peers.mailbox import Mailbox, PeerView
+from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Transport
 from phasemesh.controller.policy.noise import deterministic_noise, mask_noise
-from phasemesh.controller.safety.case import DeadlineCase, Finding, Reaction, Verdict
+from phasemesh.controller.recording import Ticked, record_of
+from phasemesh.controller.safety.case import DeadlineCase, Finding, Verdict
 from phasemesh.controller.safety.input_rules import deadline_kept
-from phasemesh.controller.telemetry.records import PeerInput, Rung, Source, TickRecord
+from phasemesh.controller.stopwatch import Stopwatch
+from phasemesh.controller.telemetry.records import TickRecord
+from phasemesh.controller.trouble import Circumstances
+from phasemesh.controller.unit_watch import is_outranked
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
@@ -35,7 +38,8 @@ class AgentSettings(msgspec.Struct, frozen=True):
 
     `waits_for_step` says that all agents count the same steps (lockstep), so that a neighbour's message of this very
     step can be waited for; otherwise anything new since the last tick counts. `is_timed` makes rule I23 judge the wall
-    time of a tick, which in lockstep says nothing about the street.
+    time of a tick, which in lockstep says nothing about the street. `latched` are the events of earlier lives that no
+    operator has reset yet.
     """
 
     intersection_id: IntersectionId
@@ -45,36 +49,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     waits_for_step: bool
     is_timed: bool
     comm_deadline_ms: float
-
-
-class Stopwatch:
-    """Wall time of each step of a tick, and the CPU time of all of them."""
-
-    def __init__(self) -> None:
-        """Begin the first step."""
-        self._cpu_ns = time.thread_time_ns()
-        self._lap_ns = time.perf_counter_ns()
-        self.step_ms: list[float] = []
-
-    def lap(self) -> None:
-        """End a step and begin the next."""
-        now_ns = time.perf_counter_ns()
-        self.step_ms.append((now_ns - self._lap_ns) / NS_PER_MS)
-        self._lap_ns = now_ns
-
-    def pause(self) -> None:
-        """Leave out the time that passes until `resume`: others may work meanwhile."""
-        self._cpu_ns = time.thread_time_ns() - self._cpu_ns
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        self._cpu_ns = time.thread_time_ns() - self._cpu_ns
-        self._lap_ns = time.perf_counter_ns()
-
-    @property
-    def cpu_ms(self) -> float:
-        """CPU time of this thread since the beginning, in milliseconds."""
-        return (time.thread_time_ns() - self._cpu_ns) / NS_PER_MS
+    latched: tuple[LadderEvent, ...] = ()
 
 
 class Sensed(NamedTuple):
@@ -86,6 +61,14 @@ class Sensed(NamedTuple):
     started_ns: MonoNs
     decided_ns: MonoNs
     stopwatch: Stopwatch
+
+
+class Decided(NamedTuple):
+    """Step 6 of a tick: where the agent stands, under which circumstances, and what it wants."""
+
+    standing: Standing
+    circumstances: Circumstances
+    choice: Choice
 
 
 class Judged(NamedTuple):
@@ -117,11 +100,11 @@ class Agent:
         self._clock = MonotonicClock()
         self._decision_clock = decision_clock
         self._mind: Mind | None = None
+        self._sensed: Sensed | None = None
         self._tick = 0
         self._seq = 0
         self._late = 0
-        self._driver_fault = ""
-        self.standing: Standing | None = None
+        self._circumstances = Circumstances()
 
     def tick(self, snapshot: Snapshot) -> TickRecord:
         """One control interval: observe, publish, receive, mask, infer, recall, guard, command, record."""
@@ -135,15 +118,13 @@ class Agent:
 
     def act(self, sensed: Sensed) -> TickRecord:
         """Steps 3 to 9."""
-        watch, observed = sensed.stopwatch, sensed.observed
         gathered = self._receive(sensed)
-        inputs = self._decider.mask(observed, gathered.views, sensed.noise)
-        watch.lap()
+        inputs = self._mask(sensed, gathered)
         output, late = self._infer(sensed, inputs, gathered)
-        choice = self._recall(sensed, output, gathered, late)
-        judged = self._guard(sensed, choice)
-        applied = self._command(sensed, judged.verdict)
-        return self._record(sensed, gathered, output, choice, judged, applied)
+        decided = self._recall(sensed, output, gathered, late)
+        judged = self._guard(sensed, decided.choice)
+        applied = self._command(sensed, decided.choice, judged)
+        return self._record(sensed, gathered, output, decided, judged, applied)
 
     def say_hello(self) -> None:
         """Announce this life to the neighbours and hear theirs, before the first tick."""
@@ -154,9 +135,26 @@ class Agent:
             self.mailbox.accept(arrival, self._tick)
 
     def note_driver_fault(self, reason: str) -> None:
-        """The driver gave no snapshot: the next tick starts from RELEASED, unless it is the first of this life."""
+        """The driver gave no snapshot: the next tick stands on RELEASED, unless it is the first of this life."""
         if self._mind is not None:
-            self._driver_fault = reason
+            self._circumstances = msgspec.structs.replace(self._circumstances, driver_fault=reason)
+
+    def note_orders(self, orders: tuple[LadderEvent, ...], *, latch_is_reset: bool = False) -> None:
+        """What operators want of the next tick: `orders` in force, and whether what is latched is reset."""
+        self._circumstances = msgspec.structs.replace(
+            self._circumstances,
+            orders=orders,
+            latch_is_reset=latch_is_reset or self._circumstances.latch_is_reset,
+        )
+
+    def note_clock_step(self, clock_step_s: float) -> None:
+        """The wall clock jumped by `clock_step_s` since the tick before (I24); it is only recorded."""
+        self._circumstances = msgspec.structs.replace(self._circumstances, clock_step_s=clock_step_s)
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where the last tick stood on the ladder; None before the first."""
+        return None if self._tick == 0 else self._known_mind().standing
 
     @property
     def was_late(self) -> bool:
@@ -165,29 +163,20 @@ class Agent:
 
     def release(self) -> None:
         """Give the intersection back to its cabinet at once, for an orderly end; a dead cabinet needs no farewell."""
-        if self._mind is None:
+        if self._sensed is None:
             return
         self._seq += 1
-        self._driver.apply(
-            Command(
-                intersection_id=self._settings.intersection_id,
-                boot_id=self._settings.boot_id,
-                seq=self._seq,
-                step=self._mind.step,
-                decided_s=0.0,
-                kind=CommandKind.RELEASE,
-                stage=0,
-            )
-        )
+        self._driver.apply(self._command_of(self._sensed, CommandKind.RELEASE, 0, self._now_s(self._sensed)))
 
     def _observe(self, snapshot: Snapshot) -> Sensed:
         watch = Stopwatch()
-        mind = self._mind or self._decider.new_mind(snapshot)
+        mind = self._mind or self._decider.new_mind(snapshot, self._settings.latched)
         self._mind = mind
         observed = self._decider.observe(mind, snapshot)
         noise = self._noise(snapshot.step)
         started_ns = self._clock.mono_ns()
         sensed = Sensed(snapshot, observed, noise, started_ns, self._decision_clock.mono_ns(), watch)
+        self._sensed = sensed
         watch.lap()
         return sensed
 
@@ -221,6 +210,11 @@ class Agent:
         sensed.stopwatch.lap()
         return gathered
 
+    def _mask(self, sensed: Sensed, gathered: Gathered) -> PolicyInput:
+        inputs = self._decider.mask(sensed.observed, gathered.views, sensed.noise)
+        sensed.stopwatch.lap()
+        return inputs
+
     def _infer(
         self, sensed: Sensed, inputs: PolicyInput, gathered: Gathered
     ) -> tuple[PolicyOutput | PolicyFault, Finding | None]:
@@ -241,31 +235,18 @@ class Agent:
 
     def _recall(
         self, sensed: Sensed, output: PolicyOutput | PolicyFault, gathered: Gathered, late: Finding | None
-    ) -> Choice:
-        self.standing = next_standing(self.standing, self._conditions(output, gathered, late), self._now_s(sensed))
-        if late is not None and late.reaction is Reaction.HOLD:
-            choice = self._decider.hold(sensed.observed)
-        else:
-            may_use_policy = self.standing.rung in (Rung.COORDINATED, Rung.ISOLATED)
-            choice = self._decider.recall(sensed.observed, output, may_use_policy=may_use_policy)
+    ) -> Decided:
+        mind, observed = self._known_mind(), sensed.observed
+        circumstances = msgspec.structs.replace(self._circumstances, late=late)
+        self._circumstances = Circumstances()
+        standing = self._decider.stand(mind, observed, output, gathered.views, circumstances)
+        choice = self._decider.choose(observed, output, standing.rung, late)
         sensed.stopwatch.lap()
-        return choice
-
-    def _conditions(self, output: PolicyOutput | PolicyFault, gathered: Gathered, late: Finding | None) -> Conditions:
-        policy_fault = output.reason if isinstance(output, PolicyFault) else ""
-        if late is not None and late.reaction is Reaction.REPLACE:
-            policy_fault = late.detail
-        driver_fault, self._driver_fault = self._driver_fault, ""
-        return Conditions(
-            driver_fault=driver_fault,
-            policy_fault=policy_fault,
-            neighbours=len(gathered.views),
-            fresh_neighbours=sum(view.is_fresh for view in gathered.views),
-        )
+        return Decided(standing, circumstances, choice)
 
     def _guard(self, sensed: Sensed, choice: Choice) -> Judged:
         now_s = self._now_s(sensed)
-        verdict = self._decider.guard(sensed.observed, choice.stage, now_s)
+        verdict = self._decider.guard(sensed.observed, choice, now_s)
         sensed.stopwatch.lap()
         return Judged(verdict, now_s)
 
@@ -276,94 +257,62 @@ class Agent:
     def _spent_ms(self, sensed: Sensed) -> float:
         return (self._decision_clock.mono_ns() - sensed.decided_ns) / NS_PER_MS
 
-    def _command(self, sensed: Sensed, verdict: Verdict) -> AppliedCommand | DriverFault:
-        applied = self._driver.apply(
-            Command(
-                intersection_id=self._settings.intersection_id,
-                boot_id=self._settings.boot_id,
-                seq=self._seq,
-                step=sensed.observed.snapshot.step,
-                decided_s=sensed.observed.snapshot.now_s,
-                kind=CommandKind.STAGE,
-                stage=verdict.stage,
-            )
-        )
+    def _command(self, sensed: Sensed, choice: Choice, judged: Judged) -> AppliedCommand | DriverFault:
+        applied = self._driver.apply(self._command_of(sensed, choice.kind, judged.verdict.stage, judged.now_s))
         if isinstance(applied, DriverFault):
-            self._driver_fault = applied.reason
-        elif applied.rule == LEASE_RULE:
-            self._driver_fault = "the cabinet obeys a newer life of this agent"
+            self.note_driver_fault(applied.reason)
+        elif is_outranked(applied):
+            self._circumstances = msgspec.structs.replace(self._circumstances, is_outranked=True)
         sensed.stopwatch.lap()
         return applied
+
+    def _command_of(self, sensed: Sensed, kind: CommandKind, stage: int, approved_s: float) -> Command:
+        return Command(
+            intersection_id=self._settings.intersection_id,
+            boot_id=self._settings.boot_id,
+            seq=self._seq,
+            step=sensed.snapshot.step,
+            decided_s=sensed.snapshot.now_s,
+            kind=kind,
+            stage=stage,
+            approved_s=approved_s,
+        )
 
     def _record(
         self,
         sensed: Sensed,
         gathered: Gathered,
         output: PolicyOutput | PolicyFault,
-        choice: Choice,
+        decided: Decided,
         judged: Judged,
         applied: AppliedCommand | DriverFault,
     ) -> TickRecord:
-        observed, standing, mind = sensed.observed, self._known_standing(), self._known_mind()
-        self._mind = self._decider.next_mind(mind, observed, output)
+        mind, answer = self._known_mind(), applied if isinstance(applied, AppliedCommand) else None
+        boot_id = self._settings.boot_id
+        unit = self._decider.note_answer(sensed.observed, decided.choice, answer, judged.now_s, boot_id)
+        self._mind = self._decider.next_mind(sensed.observed, output, decided.standing, unit)
         self._tick += 1
         sensed.stopwatch.lap()
-        return TickRecord(
-            tick=self._tick - 1,
-            step=observed.snapshot.step,
-            now_s=judged.now_s,
-            snapshot=sensed.snapshot,
-            peers=tuple(_peer_input(view) for view in gathered.views),
-            mask_noise=_bytes(sensed.noise),
-            history_before=mind.history,
-            hidden_before=_bytes(mind.hidden),
-            step_before=mind.step,
-            legal=observed.legal,
-            source=Source(choice.source),
-            wanted_stage=choice.stage,
-            stage=judged.verdict.stage,
-            rule=judged.verdict.rule,
-            is_accepted=judged.verdict.is_accepted,
-            applied=None if isinstance(applied, DriverFault) else applied,
-            rung=standing.rung,
-            reason=standing.reason,
-            comm_misses=gathered.misses,
-            step_ms=tuple(sensed.stopwatch.step_ms),
-            cpu_ms=sensed.stopwatch.cpu_ms,
-            fault=_fault(output, applied),
-            **_outputs(output),
+        return record_of(
+            Ticked(
+                tick=self._tick - 1,
+                snapshot=sensed.snapshot,
+                observed=sensed.observed,
+                mind=mind,
+                noise=sensed.noise,
+                gathered=gathered,
+                output=output,
+                standing=decided.standing,
+                circumstances=decided.circumstances,
+                choice=decided.choice,
+                verdict=judged.verdict,
+                now_s=judged.now_s,
+                applied=applied,
+                stopwatch=sensed.stopwatch,
+            )
         )
 
     def _known_mind(self) -> Mind:
         if self._mind is None:
             raise RuntimeError("an agent must observe before it speaks")
         return self._mind
-
-    def _known_standing(self) -> Standing:
-        if self.standing is None:
-            raise RuntimeError("an agent must decide before it records")
-        return self.standing
-
-
-def _peer_input(view: PeerView) -> PeerInput:
-    return PeerInput(peer=view.peer, age_ticks=view.age_ticks, is_fresh=view.is_fresh, message=view.message)
-
-
-def _bytes(values: FloatArray) -> bytes:
-    return np.ascontiguousarray(values, dtype="<f4").tobytes()
-
-
-def _outputs(output: PolicyOutput | PolicyFault) -> dict[str, bytes]:
-    if isinstance(output, PolicyFault):
-        return dict.fromkeys(("logits", "mask", "mask_probability", "hyper_action"), b"")
-    return {
-        "logits": _bytes(output.stage_logits),
-        "mask": _bytes(output.mask),
-        "mask_probability": _bytes(output.mask_probability),
-        "hyper_action": _bytes(output.hyper_action),
-    }
-
-
-def _fault(output: PolicyOutput | PolicyFault, applied: AppliedCommand | DriverFault) -> str:
-    reasons = [answer.reason for answer in (output, applied) if isinstance(answer, PolicyFault | DriverFault)]
-    return "; ".join(reasons)

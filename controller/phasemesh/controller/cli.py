@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,13 @@ import typer
 from phasemesh.contract.bundle import MANIFEST_NAME
 from phasemesh.contract.errors import InputError, PhasemeshError
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.access.roles import Role
 
 COMMANDS_GROUP = "phasemesh.commands"
 EXIT_REFUSED = 2
 """Exit code for everything that the user can put right."""
 EXIT_INTERRUPTED = 130
+DAY_S = 86_400.0
 
 
 def main() -> None:
@@ -53,8 +56,12 @@ def make_app() -> typer.Typer:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room to `app`."""
-    for name, command in (("agent", agent), ("cabinet", cabinet), ("check", check), ("replay", replay)):
+    for name, command in COMMANDS.items():
         app.command(name)(command)
+    auditing = typer.Typer(help="Look at the audit log of overrides and resets.", rich_markup_mode=None)
+    auditing.callback()(lambda: None)
+    auditing.command("verify")(verify_audit)
+    app.add_typer(auditing, name="audit")
 
 
 def agent(
@@ -80,11 +87,12 @@ def cabinet(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at.", min=1, max=65535)] = 8600,
+    state: Annotated[Path | None, typer.Option(help="Folder in which latched faults outlast a power cut.")] = None,
 ) -> None:
     """Run virtual signal cabinets by themselves, on the monotonic clock; detectors are fed through their API."""
     from phasemesh.controller.cabinet.standalone import serve_cabinets  # noqa: PLC0415 (FastAPI only where it serves)
 
-    serve_cabinets(site, tuple(IntersectionId(name) for name in intersection_id or ()), host, port)
+    serve_cabinets(site, tuple(IntersectionId(name) for name in intersection_id or ()), host, port, state)
 
 
 def check(path: Annotated[Path, typer.Argument(help="Folder of a bundle or of a site.")]) -> None:
@@ -111,21 +119,82 @@ def replay(
     file: Annotated[Path, typer.Argument(help="A file of the flight recorder.")],
     bundle: Annotated[str | None, typer.Option(help="Bundle; by default the one recorded.")] = None,
 ) -> None:
-    """Re-run every recorded tick and report the first difference; exit code 1 when there is one."""
+    """Re-run every recorded tick and report the first difference and all damage; exit code 1 when there is any."""
     from phasemesh.controller.policy.bundle import find_bundle, load_bundle  # noqa: PLC0415 (quick start)
     from phasemesh.controller.policy.trust import trusted_keys  # noqa: PLC0415 (quick start)
     from phasemesh.controller.replay import replay as rerun  # noqa: PLC0415 (quick start)
-    from phasemesh.controller.telemetry.records import read_records  # noqa: PLC0415 (quick start)
+    from phasemesh.controller.telemetry.records import Damage, read_records  # noqa: PLC0415 (quick start)
 
-    header, _ = read_records(file)
+    header, items = read_records(file)
+    damaged = [item for item in items if isinstance(item, Damage)]
     loaded = load_bundle(find_bundle(bundle or header.bundle), trusted_keys())
     if bundle is None and loaded.digest != header.bundle_digest:
         raise InputError(f"{file}: was recorded with another bundle than {loaded.folder}; name it with --bundle")
     outcome = rerun(file, loaded.policy_for(header.intersection.id))
     missing = f", {outcome.missing} missing" if outcome.missing else ""
+    for spot in damaged:
+        typer.echo(f"{file}: damaged from byte {spot.offset} on, {spot.size_bytes} bytes: {spot.reason}")
     if outcome.difference is None:
         typer.echo(f"{file}: {outcome.ticks} ticks replayed without a difference{missing}")
+    else:
+        found = outcome.difference
+        typer.echo(f"{file}: tick {found.tick}: {found.what} was {found.recorded}, replayed {found.replayed}{missing}")
+    if outcome.difference is not None or damaged:
+        raise typer.Exit(1)
+
+
+def token(
+    site: Annotated[Path, typer.Option(help="Folder of the site, as `phasemesh site` writes it.")],
+    name: Annotated[str, typer.Option(help="Whose token it is; an older one of that name ends.")],
+    role: Annotated[Role, typer.Option(help="What it lets them do.")] = Role.VIEWER,
+    intersection_id: Annotated[
+        list[str] | None, typer.Option("--id", help="Intersection it counts for; may be repeated; by default all.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(help="Days until it ends; by default never.", min=0.0)] = None,
+    *,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the token of that name instead.")] = False,
+) -> None:
+    """Make a bearer token for the endpoints and print it, this once; only its hash is kept."""
+    from phasemesh.controller.access.tokens import add_token, new_token, remove_token, tokens_path  # noqa: PLC0415
+    from phasemesh.controller.site_folder import address_of, read_site  # noqa: PLC0415 (quick start)
+
+    found = read_site(site)
+    names = [IntersectionId(each) for each in intersection_id or found.directory]
+    paths = [tokens_path(site, address_of(site, found, each).number) for each in names]
+    if revoke:
+        for path in paths:
+            remove_token(path, name)
+        typer.echo(f"{site}: the token of {name} has ended at {len(paths)} intersections")
         return
-    found = outcome.difference
-    typer.echo(f"{file}: tick {found.tick}: {found.what} was {found.recorded}, replayed {found.replayed}{missing}")
-    raise typer.Exit(1)
+    # A date in the calendar of people, which nothing is controlled by.
+    expires_s = None if days is None else time.clock_gettime(time.CLOCK_REALTIME) + days * DAY_S
+    made = new_token()
+    for path in paths:
+        add_token(path, made, name, role, expires_s)
+    typer.echo(made)
+
+
+def verify_audit(
+    file: Annotated[Path, typer.Argument(help="An audit log, such as audit/cabinets.jsonl of a site.")],
+    head: Annotated[str, typer.Option(help="Hash noted earlier, which must be in the chain.")] = "",
+) -> None:
+    """Check that no line was altered, removed or put in between; exit code 1 when one was."""
+    from phasemesh.controller.access.audit import verify  # noqa: PLC0415 (quick start)
+
+    verdict = verify(file, head)
+    for number in verdict.torn:
+        typer.echo(f"{file}: line {number} was torn, as by a loss of power")
+    for fault in verdict.faults:
+        typer.echo(f"{file}: {fault}", err=True)
+    if verdict.faults:
+        raise typer.Exit(1)
+    typer.echo(f"{file}: {verdict.lines} lines in order, head {verdict.head}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "agent": agent,
+    "cabinet": cabinet,
+    "check": check,
+    "replay": replay,
+    "token": token,
+}

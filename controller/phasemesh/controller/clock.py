@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.safety.case import ClockCase, Finding
@@ -60,19 +61,28 @@ class Pacer:
         return late_ns / NS_PER_S
 
 
+class ClockJump(NamedTuple):
+    """A jump of the wall clock in seconds, forwards or backwards, and what rule I24 says of it."""
+
+    step_s: float
+    finding: Finding
+
+
 class ClockWatch:
     """Compares the wall clock with the monotonic one (invariant I24); nothing is ever timed by the wall clock."""
 
-    def __init__(self) -> None:
-        """Begin to watch."""
-        self._wall_ns, self._mono_ns = _wall_ns(), time.monotonic_ns()
+    def __init__(self, wall_ns: Callable[[], int] | None = None) -> None:
+        """Begin to watch `wall_ns`, by default the machine's clock for people."""
+        self._wall = wall_ns or _wall_ns
+        self._wall_ns, self._mono_ns = self._wall(), time.monotonic_ns()
 
-    def look(self) -> Finding | None:
-        """What rule I24 says of the time since the last look."""
-        wall_ns, mono_ns = _wall_ns(), time.monotonic_ns()
+    def look(self) -> ClockJump | None:
+        """The jump since the last look, or None when both clocks went on together."""
+        wall_ns, mono_ns = self._wall(), time.monotonic_ns()
         case = ClockCase((wall_ns - self._wall_ns) / NS_PER_S, (mono_ns - self._mono_ns) / NS_PER_S)
         self._wall_ns, self._mono_ns = wall_ns, mono_ns
-        return clock_steady(case)
+        finding = clock_steady(case)
+        return None if finding is None else ClockJump(case.wall_step_s - case.monotonic_step_s, finding)
 
 
 def _wall_ns() -> int:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from phasemesh.contract.command import CommandKind
-from phasemesh.contract.detection import Snapshot, plausible
+from phasemesh.contract.command import AppliedCommand, CommandKind
+from phasemesh.contract.detection import ControlMode, Snapshot
 from phasemesh.contract.history import ServiceHistory, empty_history, note_calls, note_signal
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.messages import vector
@@ -25,44 +25,73 @@ from phasemesh.contract.observation import (
     Observation,
 )
 from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput, is_finite
-from phasemesh.contract.timing import StageTiming
+from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
+from phasemesh.controller.ladder import FRESH, Standing, next_standing
+from phasemesh.controller.ladder_table import COMMANDLESS_RUNGS, POLICY_RUNGS, LadderEvent, Rung
 from phasemesh.controller.memory.recall import Memory
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.plans.plan import LocalPlan
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.selection import choose_stage, stage_probabilities
-from phasemesh.controller.safety.case import GuardCase, PolicyCase, Verdict
+from phasemesh.controller.safety.case import Finding, GuardCase, PolicyCase, Reaction, Verdict
+from phasemesh.controller.safety.detectors import (
+    DetectorHealth,
+    empty_health,
+    no_detector_trusted,
+    note_readings,
+    substituted,
+)
 from phasemesh.controller.safety.guard import Guard
 from phasemesh.controller.safety.input_rules import policy_usable
+from phasemesh.controller.trouble import Circumstances, raised_events
+from phasemesh.controller.unit_watch import UnitRules, UnitWatch
 
 RESET_AFTER_TICKS = 3
 """A gap longer than this resets the recurrent state: it no longer describes the present."""
 
 
 class Mind(msgspec.Struct, frozen=True):
-    """What an agent carries from tick to tick: history, recurrent state [H] and last stage probabilities [S]."""
+    """What an agent carries from tick to tick.
+
+    Beside the history these are the recurrent state [H], the last stage probabilities [S], and what it remembers of its
+    detectors, of its unit and of its place on the ladder.
+    """
 
     history: ServiceHistory
     hidden: FloatArray
     policy: FloatArray
     step: int
+    detectors: DetectorHealth
+    unit: UnitWatch
+    standing: Standing
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """Step 1 of the tick: the plausible snapshot, the history with it, the legal stages, and the tensors."""
+    """Step 1 of the tick: what is believed of the snapshot, the legal stages, the tensors.
+
+    `snapshot` holds no reading of a detector that is not trusted. `findings` are those about unit and detectors.
+    """
 
     snapshot: Snapshot
     history: ServiceHistory
     hidden: FloatArray
     legal: tuple[bool, ...]
     observation: Observation
+    detectors: DetectorHealth
+    unit: UnitWatch
+    findings: tuple[Finding, ...]
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Step 6 of the tick: the wanted stage and who wanted it (`policy`, `ltm`, `stm`, `plan` or `hold`)."""
+    """Step 6 of the tick: the wanted stage and who wanted it.
+
+    `source` is `policy`, `ltm`, `stm`, `plan`, `hold`, or `release` when the cabinet is asked for nothing but to follow
+    its own plan.
+    """
 
     stage: int
     source: str
+    kind: CommandKind = CommandKind.STAGE
 
 
 class Decider:
@@ -78,6 +107,7 @@ class Decider:
         memory: Memory,
         tick_s: float,
         steps_per_tick: int,
+        unit: UnitTiming = SIMULATED_UNIT,
     ) -> None:
         """Decide with `policy`; a fault in its place means that the local plan decides."""
         self.intersection = intersection
@@ -88,21 +118,28 @@ class Decider:
         self._tick_s = tick_s
         self._reset_after_steps = RESET_AFTER_TICKS * steps_per_tick
         self._guard = Guard(intersection, timings)
+        self._unit = UnitRules(intersection, timings, unit, tick_s=tick_s, steps_per_tick=steps_per_tick)
         self._encoder = Encoder(intersection)
         self._site = np.zeros(SITE_SIZE, dtype=np.float32)
 
-    def new_mind(self, snapshot: Snapshot) -> Mind:
-        """The mind of an agent that has seen nothing before `snapshot`."""
+    def new_mind(self, snapshot: Snapshot, latched: tuple[LadderEvent, ...] = ()) -> Mind:
+        """The mind of an agent that has seen nothing before `snapshot`; `latched` is left of an earlier life."""
         return Mind(
             history=empty_history(self.intersection, snapshot.now_s),
             hidden=np.zeros(HIDDEN_SIZE, dtype=np.float32),
             policy=np.zeros(len(self.intersection.stages), dtype=np.float32),
             step=snapshot.step,
+            detectors=empty_health(self.intersection, snapshot.now_s),
+            unit=UnitWatch(),
+            standing=msgspec.structs.replace(FRESH, latched=latched),
         )
 
     def observe(self, mind: Mind, snapshot: Snapshot) -> Observed:
-        """Step 1: replace implausible readings, note who waits, and encode."""
-        snapshot = msgspec.structs.replace(snapshot, readings=tuple(plausible(each) for each in snapshot.readings))
+        """Step 1: judge unit and detectors, replace what is not trusted, note who waits, and encode."""
+        unit, findings = self._unit.look(mind.unit, snapshot)
+        detectors = note_readings(mind.detectors, snapshot)
+        blind = no_detector_trusted(detectors)
+        snapshot = substituted(snapshot, detectors)
         history = note_signal(mind.history, self.intersection, snapshot.signal, snapshot.now_s)
         history = note_calls(history, snapshot)
         legal = self._guard.legal_stages(snapshot.signal, history, snapshot.now_s)
@@ -113,6 +150,9 @@ class Decider:
             hidden=np.zeros_like(mind.hidden) if has_gap else mind.hidden,
             legal=legal,
             observation=self._encoder.encode(snapshot, history, legal),
+            detectors=detectors,
+            unit=unit,
+            findings=findings if blind is None else (*findings, blind),
         )
 
     def mask(self, observed: Observed, views: Sequence[PeerView], noise: FloatArray) -> PolicyInput:
@@ -144,12 +184,39 @@ class Decider:
         finding = policy_usable(case)
         return output if finding is None else PolicyFault(f"{finding.rule}: {finding.detail}")
 
+    def stand(
+        self,
+        mind: Mind,
+        observed: Observed,
+        output: PolicyOutput | PolicyFault,
+        views: Sequence[PeerView],
+        circumstances: Circumstances,
+    ) -> Standing:
+        """Step 6, first part: where the agent stands on the ladder."""
+        snapshot = observed.snapshot
+        raised = raised_events(snapshot, observed.findings, output, views, circumstances)
+        return next_standing(mind.standing, raised, snapshot.now_s, latch_is_reset=circumstances.latch_is_reset)
+
+    def choose(
+        self, observed: Observed, output: PolicyOutput | PolicyFault, rung: Rung, late: Finding | None
+    ) -> Choice:
+        """Step 6, second part: what the rung leaves to choose; the first late ticks hold the stage in force (I23)."""
+        if rung in COMMANDLESS_RUNGS:
+            return self.release(observed)
+        if late is not None and late.reaction is Reaction.HOLD:
+            return self.hold(observed)
+        return self.recall(observed, output, may_use_policy=rung in POLICY_RUNGS)
+
+    def release(self, observed: Observed) -> Choice:
+        """Nothing is wanted: the cabinet follows its own plan."""
+        return Choice(observed.snapshot.signal.stage, "release", CommandKind.RELEASE)
+
     def hold(self, observed: Observed) -> Choice:
-        """Step 6 of a late tick (rule I23): the stage in force."""
+        """The stage in force is wanted."""
         return Choice(observed.snapshot.signal.stage, "hold")
 
     def recall(self, observed: Observed, output: PolicyOutput | PolicyFault, *, may_use_policy: bool) -> Choice:
-        """Step 6: memory first, then the policy; the local plan when neither may be used."""
+        """Memory first, then the policy; the local plan when neither may be used."""
         if isinstance(output, PolicyFault) or not may_use_policy:
             return Choice(self._plan.choose(observed.snapshot, observed.history), "plan")
         remembered = self._memory.look_up(observed.observation, observed.legal)
@@ -157,9 +224,11 @@ class Decider:
             return Choice(remembered.stage, remembered.source)
         return Choice(choose_stage(output.stage_logits, observed.legal, observed.snapshot.signal.stage), "policy")
 
-    def guard(self, observed: Observed, stage: int, now_s: float) -> Verdict:
-        """Step 7: what the guard makes of the wish for `stage` at cabinet time `now_s`."""
+    def guard(self, observed: Observed, choice: Choice, now_s: float) -> Verdict:
+        """Step 7: what the guard makes of `choice` at cabinet time `now_s`."""
         snapshot = observed.snapshot
+        # Letting go asks for nothing, so it is lawful whoever controls the unit.
+        mode = ControlMode.AGENT if choice.kind is CommandKind.RELEASE else snapshot.mode
         return self._guard.judge(
             GuardCase(
                 intersection=self.intersection,
@@ -168,16 +237,34 @@ class Decider:
                 history=observed.history,
                 now_s=now_s,
                 max_age_s=self._tick_s,
-                kind=CommandKind.STAGE,
-                stage=stage,
+                kind=choice.kind,
+                stage=choice.stage,
                 decided_s=snapshot.now_s,
+                mode=mode,
             )
         )
 
-    def next_mind(self, mind: Mind, observed: Observed, output: PolicyOutput | PolicyFault) -> Mind:
+    def note_answer(
+        self, observed: Observed, choice: Choice, applied: AppliedCommand | None, now_s: float, boot_id: int
+    ) -> UnitWatch:
+        """Step 8: what is remembered of the unit after it answered a command of the life `boot_id`, or did not."""
+        return self._unit.note(observed.unit, choice.kind, applied, now_s, boot_id)
+
+    def next_mind(
+        self, observed: Observed, output: PolicyOutput | PolicyFault, standing: Standing, unit: UnitWatch
+    ) -> Mind:
         """What is carried on: a policy that failed leaves an empty recurrent state."""
         if isinstance(output, PolicyFault):
-            hidden, policy = np.zeros_like(mind.hidden), np.zeros_like(mind.policy)
+            hidden = np.zeros(HIDDEN_SIZE, dtype=np.float32)
+            policy = np.zeros(len(self.intersection.stages), dtype=np.float32)
         else:
             hidden, policy = output.hidden_next, stage_probabilities(output.stage_logits, observed.legal)
-        return Mind(history=observed.history, hidden=hidden, policy=policy, step=observed.snapshot.step)
+        return Mind(
+            history=observed.history,
+            hidden=hidden,
+            policy=policy,
+            step=observed.snapshot.step,
+            detectors=observed.detectors,
+            unit=unit,
+            standing=standing,
+        )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from phasemesh.contract.errors import InputError, MissingExtraError
-from phasemesh.export.sign import own_key, read_key
+from phasemesh.controller.access.signing import own_key, read_key
 
 _TRAIN_PACKAGES = ("torch", "onnx", "onnxscript")
 

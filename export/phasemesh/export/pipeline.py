@@ -12,6 +12,7 @@ from phasemesh.contract.bundle import BUNDLE_FORMAT, BundleManifest, Provenance
 from phasemesh.contract.errors import BundleError, InputError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.tensors import INPUTS, OUTPUTS
+from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.policy.bundle import LoadedBundle, load_bundle
 from phasemesh.controller.policy.selection import TIE_TOLERANCE
 from phasemesh.controller.policy.session import OnnxPolicy
@@ -19,13 +20,15 @@ from phasemesh.export.bundle import bundle_files, write_bundle
 from phasemesh.export.onnx import export_onnx
 from phasemesh.export.parity import Parity, measure_parity
 from phasemesh.export.rule_weights import RULE_WEIGHTS, random_actor, rule_actor
-from phasemesh.export.sign import public_bytes
 from phasemesh.trainer.networks import UniversalActor
 
 PARITY_TOLERANCE = TIE_TOLERANCE
 """Scores may differ by no more than what the choice of a stage calls equal."""
 RANDOM_TICK_S = 5.0
 POLICY_PATH = "policies/0.onnx"
+MAX_LANES = 128
+MAX_STAGES = 32
+"""Largest intersection that an exported policy is used for; the graph itself would take any."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -100,4 +103,6 @@ def _manifest(source: Source, contents: dict[str, bytes], parity: Parity, create
             parity_inputs=parity.inputs,
             parity_changed_decisions=parity.changed_decisions,
         ),
+        max_lanes=MAX_LANES,
+        max_stages=MAX_STAGES,
     )

@@ -24,6 +24,7 @@ from phasemesh.controller.operator.service import operator_app
 from phasemesh.controller.policy.bundle import installed_bundles, load_bundle
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.process import AgentLaunch, serve_agent
+from phasemesh.sim_harness.faults.planned import PlannedFault
 
 EXIT_REFUSED = 2
 
@@ -46,12 +47,16 @@ gc.collect()
 gc.freeze()
 
 
-def run_child(launch: AgentLaunch, log: Path) -> None:
-    """The whole life of an agent's process; its output goes to the file `log`."""
+def run_child(launch: AgentLaunch, log: Path, faults: tuple[PlannedFault, ...] = ()) -> None:
+    """The whole life of an agent's process, with `faults` inside it; its output goes to the file `log`."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, sys.stdout.fileno())
     os.dup2(handle, sys.stderr.fileno())
     os.close(handle)
+    if faults:
+        from phasemesh.sim_harness.faults.rig import rig_process  # noqa: PLC0415 (other agents stay as they ship)
+
+        rig_process(launch.intersection_id, faults)
     try:
         serve_agent(launch)
     except PhasemeshError as error:

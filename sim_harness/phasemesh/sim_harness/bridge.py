@@ -1,5 +1,7 @@
 """The one owner of the simulation: it shows what the cabinets say, steps SUMO, and feeds the detectors back.
 
+After every step the monitor sees the lights that SUMO really showed; what trips it sends the cabinet into flash.
+
 Agents in this process, agents in their own processes and the trainer all drive a city through this same object.
 """
 
@@ -10,6 +12,7 @@ from collections.abc import Mapping
 from phasemesh.contract.detection import ControlMode, LaneReading
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.cabinet import Cabinet
+from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
 from phasemesh.sim_harness.result import SeriesPoint
 from phasemesh.sim_harness.sumo.connection import Simulation
 from phasemesh.sim_harness.sumo.detectors import Detectors
@@ -48,6 +51,7 @@ class Bridge:
         simulation: Simulation,
         network: CityNetwork,
         cabinets: Mapping[IntersectionId, Cabinet],
+        monitor: CityMonitor,
         *,
         steps_per_tick: int,
         begin_s: float,
@@ -55,6 +59,7 @@ class Bridge:
         """Prepare the detectors; `begin` must be called before the first step."""
         self.simulation = simulation
         self.cabinets = cabinets
+        self.monitor = monitor
         self.steps_per_tick = steps_per_tick
         self.step_count = -1
         self.series: list[SeriesPoint] = []
@@ -78,8 +83,17 @@ class Bridge:
         """Simulate one step under the lights of the cabinets, then let every cabinet see what came of it."""
         for name, cabinet in self.cabinets.items():
             self.simulation.set_lights(self._tls_ids[name], cabinet.lights)
+        shown_s = self.simulation.time_s
         self.simulation.step()
+        self._monitor(shown_s)
         self._note_step()
+
+    def _monitor(self, shown_s: float) -> None:
+        """Judge what was shown from `shown_s` on, before anybody decides about the next step."""
+        shown = dict(zip(self._tls_ids, self.simulation.lights_of(self._tls_ids.values()), strict=True))
+        for trip in self.monitor.look(shown_s, shown):
+            if trip.check.latches and trip.intersection_id in self.cabinets:
+                self.cabinets[trip.intersection_id].latch(trip.check.rule, trip.detail)
 
     def _note_step(self) -> None:
         self.step_count += 1

@@ -8,17 +8,18 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict
 
 import msgspec
 import uvloop
 
 from phasemesh.contract.errors import InputError
-from phasemesh.contract.site import PlanKind
 from phasemesh.contract.timing import StageTiming, stage_timings
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.cabinet import Cabinet
@@ -31,11 +32,13 @@ from phasemesh.sim_harness.collect import TickTotals
 from phasemesh.sim_harness.controllers import ControllerKind
 from phasemesh.sim_harness.inprocess import InProcessAgents
 from phasemesh.sim_harness.metrics import TripMetrics, read_metrics
+from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
+from phasemesh.sim_harness.monitor.demands import LEAST_YELLOW_S
 from phasemesh.sim_harness.options import AgentsMode, RunOptions, check_options
 from phasemesh.sim_harness.orchestra import SHOW_EVERY_S, Orchestra, make_server
 from phasemesh.sim_harness.progress import Listener, Progress, Silence
 from phasemesh.sim_harness.provision import LOOPBACK, SiteOptions, find_profile, free_ports, provision
-from phasemesh.sim_harness.result import IntersectionResult, RunResult, quantiles
+from phasemesh.sim_harness.result import KEPT_FINDINGS, IntersectionResult, RunResult, quantiles
 from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 from phasemesh.sim_harness.sumo.programs import write_programs
@@ -68,7 +71,7 @@ class City:
         self._listener = listener or Silence()
         self.network = read_network(options.scenario.net_file, options.signals)
         _check_kills(options, self.network)
-        profile = find_profile(options.profile)
+        self._profile = profile = find_profile(options.profile)
         self.timings: dict[IntersectionId, tuple[StageTiming, ...]] = {
             each.id: stage_timings(each, profile) for each in self.network.intersections
         }
@@ -116,6 +119,7 @@ class City:
             simulation,
             self.network,
             cabinets,
+            self._monitor(is_ours=is_ours),
             steps_per_tick=self.options.steps_per_tick,
             begin_s=self.options.scenario.begin_s,
         )
@@ -123,12 +127,20 @@ class City:
             return self._play_processes(bridge), bridge
         return self._play_here(bridge, cabinets), bridge
 
+    def _monitor(self, *, is_ours: bool) -> CityMonitor:
+        """The monitor of all commanded signals; the papers' yellow is shorter than any street's on purpose."""
+        return CityMonitor(
+            self.network.intersections,
+            self.timings if is_ours else None,
+            least_yellow_s=min(LEAST_YELLOW_S, self._profile.timing.yellow_s),
+        )
+
     def _cabinets(self, now_s: float) -> dict[IntersectionId, Cabinet]:
         return {
             each.id: Cabinet(
                 each,
                 self.timings[each.id],
-                PLANS[PlanKind.ACTUATED](each, self.timings[each.id]),
+                PLANS[self.options.controller.plan](each, self.timings[each.id]),
                 tick_s=self.options.effective_tick_s,
                 now_s=now_s,
                 step=-1,
@@ -265,6 +277,7 @@ class City:
             series=tuple(bridge.series),
             intersections=_intersection_results(bridge, totals),
             versions=_versions(),
+            **_monitor_result(bridge),
         )
 
     def _fallback_ticks(self, bridge: Bridge, totals: TickTotals) -> int:
@@ -328,6 +341,27 @@ def _intersection_results(bridge: Bridge, totals: TickTotals) -> dict[str, Inter
         )
         for name, tally in bridge.tallies.items()
     }
+
+
+class _MonitorResult(TypedDict):
+    monitor_trips: int
+    monitor_findings: tuple[str, ...]
+    monitor_trips_by_check: dict[str, int]
+    sumo_program_findings: int
+    latched_faults: tuple[str, ...]
+
+
+def _monitor_result(bridge: Bridge) -> _MonitorResult:
+    """What the monitor saw; only lights that cabinets of ours commanded can trip it."""
+    trips, is_ours = bridge.monitor.trips, bool(bridge.cabinets)
+    latched = {name: cabinet.snapshot().latched for name, cabinet in bridge.cabinets.items()}
+    return _MonitorResult(
+        monitor_trips=len(trips) if is_ours else 0,
+        monitor_findings=tuple(str(trip) for trip in trips[:KEPT_FINDINGS]),
+        monitor_trips_by_check=dict(sorted(Counter(trip.check.name for trip in trips).items())),
+        sumo_program_findings=0 if is_ours else len(trips),
+        latched_faults=tuple(f"{name}: {', '.join(rules)}" for name, rules in latched.items() if rules),
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +18,13 @@ DEFAULT_BUNDLE = "approach-lost-time"
 DEFAULT_REPORT = Path("report")
 WORKERS = 2
 EXIT_INCOMPLETE = 130
+EXIT_FAILED = 1
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room to `app`."""
-    for name, command in (("run", run), ("compare", compare), ("scenarios", scenarios), ("bench", bench)):
-        app.command(name)(command)
+    for command in (run, compare, scenarios, bench, torture, soak):
+        app.command(command.__name__)(command)
 
 
 def run(
@@ -131,6 +133,67 @@ def bench(
     text = run_benchmarks(_names(parts))
     if out is not None:
         out.write_text(text, encoding="utf-8")
+
+
+def torture(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario, or a .sumocfg.")],
+    faults: Annotated[
+        str, typer.Option(help="all, or ids such as F1,F3 by comma; each is injected every hour.")
+    ] = "all",
+    seed: Annotated[int, typer.Option(help="Seed of the faults, of SUMO and of the agents' noise.", min=0)] = 1,
+    seconds: Annotated[float | None, typer.Option(help="Simulated seconds; the demand repeats if need be.")] = None,
+    report: Annotated[Path, typer.Option(help="Folder for results and report.")] = DEFAULT_REPORT,
+    bundle: Annotated[str, typer.Option(help="Bundle that the agents run: a name or a path.")] = DEFAULT_BUNDLE,
+    profile: Annotated[str, typer.Option(help="Timing profile: benchmark, street or paper.")] = "benchmark",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Measure a poor network instead: loss, delay, a split.")
+    ] = False,
+) -> None:
+    """Run a city of processes under injected faults, beside the same run without; exit code 1 unless it survives."""
+    require_sim()
+    from phasemesh.sim_harness.torture import course, pages, poor_network  # noqa: PLC0415 (as in run)
+
+    asked = course.Course(scenario=scenario, bundle=bundle, report=report, seed=seed, seconds=seconds, profile=profile)
+    if sweep:
+        rows = poor_network.sweep_cells(poor_network.run_sweep(asked, WORKERS))
+        _print_table(poor_network.HEADERS, rows, f"{scenario} in a poor network")
+        return
+    judgement = course.run_torture(asked, faults)
+    pages.write_torture_report(report, judgement, report / course.TORTURED)
+    _print_table(pages.HEADERS, pages.verdict_rows(judgement), f"{scenario}, seed {seed}")
+    _print_table(("Of the run", ""), pages.total_rows(judgement), f"report: {report / pages.PAGE_NAME}")
+    _exit_on(judgement.all_failures)
+
+
+def soak(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario, or a .sumocfg.")],
+    hours: Annotated[float, typer.Option(help="Simulated hours; the demand repeats.", min=0.01)] = 12.0,
+    speed: Annotated[float, typer.Option(help="Simulated seconds a wall second; deadlines scale with it.")] = 20.0,
+    report: Annotated[Path, typer.Option(help="Folder for results and report.")] = DEFAULT_REPORT,
+    bundle: Annotated[str, typer.Option(help="Bundle that the agents run: a name or a path.")] = DEFAULT_BUNDLE,
+    seed: Annotated[int, typer.Option(help="Seed of SUMO and of the agents' noise.", min=0)] = 1,
+) -> None:
+    """Run a city for long on a fast wall clock and see what its processes hold; exit code 1 unless nothing grows."""
+    require_sim()
+    from phasemesh.sim_harness.torture import course, long_runs  # noqa: PLC0415 (as in run)
+
+    asked = course.Course(scenario=scenario, bundle=bundle, report=report, seed=seed)
+    found = long_runs.run_soak(asked, hours, speed)
+    _print_table(("Of the run", ""), long_runs.soak_rows(found), f"{scenario}, {hours:g} h")
+    _exit_on(found.failures)
+
+
+def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    from phasemesh.sim_harness.screen import print_table  # noqa: PLC0415 (as in run)
+
+    print_table(headers, rows, title)
+
+
+def _exit_on(failures: Sequence[str]) -> None:
+    for failure in failures:
+        typer.echo(f"not as required: {failure}", err=True)
+    if failures:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def require_sim() -> None:

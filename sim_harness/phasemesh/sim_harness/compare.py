@@ -11,7 +11,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.options import check_options
 from phasemesh.sim_harness.report.compare_report import write_compare_report
-from phasemesh.sim_harness.report.run_report import write_run_report
+from phasemesh.sim_harness.report.run_report import unsafe_line, write_run_report
 from phasemesh.sim_harness.report.table import comparison_table
 from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.result import RunResult
@@ -60,6 +60,11 @@ def run_comparison(requests: Sequence[RunRequest], report: Path, workers: int) -
         print_table(headers, rows, scenario)
     write_compare_report(report, results)
     return results
+
+
+def unsafe_runs(results: Sequence[RunResult]) -> list[str]:
+    """A line for each run under a controller of ours in which the monitor tripped; there must be none."""
+    return [unsafe_line(result) for result in results if result.is_unsafe]
 
 
 def run_with_comparison(request: RunRequest, beside: Sequence[str], workers: int) -> tuple[RunResult, ...]:

@@ -1,4 +1,4 @@
-"""The table of controllers: SUMO's own programs, rules in numpy, and bundles."""
+"""The table of controllers: SUMO's own programs, rules in numpy, local plans, and bundles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import BundleError, InputError
+from phasemesh.contract.site import PlanKind
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.plans.table import DEFAULT_PLAN
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, installed_bundles, load_bundle
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
@@ -25,13 +27,15 @@ class ControllerKind(StrEnum):
 
     SUMO = "sumo"
     RULE = "rule"
+    PLAN = "plan"
     BUNDLE = "bundle"
 
 
 class Controller(msgspec.Struct, frozen=True):
     """One controller: SUMO's own control (`program` None: the network's), or a policy for each intersection.
 
-    `make_policy` takes an intersection's id and the control interval in seconds.
+    `make_policy` takes an intersection's id and the control interval in seconds; without one the agents stay on LOCAL.
+    `plan` is the local plan of the agents and the own plan of the cabinets.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Controller(msgspec.Struct, frozen=True):
     bundle_digest: str = ""
     is_deterministic: bool = True
     make_policy: Callable[[IntersectionId, float], Policy] | None = None
+    plan: PlanKind = DEFAULT_PLAN
 
 
 SUMO_PROGRAMS: dict[str, ProgramKind | None] = {
@@ -61,16 +66,24 @@ RULE_TICK_S: dict[str, float] = {
 }
 """The rules, each with its default control interval in seconds."""
 
+LOCAL_CITIES: dict[str, PlanKind] = {"local": DEFAULT_PLAN, **{f"local-{kind}": kind for kind in PlanKind}}
+"""Cities whose agents have no policy: all of them stay on the rung LOCAL and follow this plan through the guard."""
+
+LOCAL_TICK_S = 2.0
+"""The control interval of agents without a policy, which is that of the bundles that ship, in seconds."""
+
 WATCH_TICK_S = 5.0
 """How often signals that run their own programs are looked at."""
 
 
 def find_controller(text: str) -> Controller:
-    """The controller that `text` names: a rule, SUMO's own, or a bundle's name or path; raises InputError."""
+    """The controller `text`: a rule, SUMO's own, a city in LOCAL, or a bundle's name or path; raises InputError."""
     if text in SUMO_PROGRAMS:
         return Controller(name=text, kind=ControllerKind.SUMO, tick_s=WATCH_TICK_S, program=SUMO_PROGRAMS[text])
     if text in RULE_TICK_S:
         return Controller(text, ControllerKind.RULE, RULE_TICK_S[text], make_policy=_rule_maker(text))
+    if text in LOCAL_CITIES:
+        return Controller(text, ControllerKind.PLAN, LOCAL_TICK_S, plan=LOCAL_CITIES[text])
     return bundle_controller(text.removeprefix(BUNDLE_PREFIX))
 
 
@@ -79,7 +92,7 @@ def bundle_controller(name_or_path: str) -> Controller:
     try:
         folder = find_bundle(name_or_path)
     except BundleError as error:
-        raise InputError(f"{error}; rules are {', '.join((*SUMO_PROGRAMS, *RULE_TICK_S))}") from error
+        raise InputError(f"{error}; rules are {', '.join((*SUMO_PROGRAMS, *RULE_TICK_S, *LOCAL_CITIES))}") from error
     bundle = load_bundle(folder, trusted_keys())
     return Controller(
         name=f"{BUNDLE_PREFIX}{name_or_path}" if name_or_path in RULE_TICK_S else name_or_path,
@@ -95,7 +108,7 @@ def bundle_controller(name_or_path: str) -> Controller:
 def known_controllers() -> tuple[str, ...]:
     """Every name that `find_controller` takes without a path."""
     bundles = (f"{BUNDLE_PREFIX}{name}" if name in RULE_TICK_S else name for name in sorted(installed_bundles()))
-    return (*SUMO_PROGRAMS, *RULE_TICK_S, *bundles)
+    return (*SUMO_PROGRAMS, *RULE_TICK_S, *LOCAL_CITIES, *bundles)
 
 
 def _rule_maker(name: str) -> Callable[[IntersectionId, float], Policy]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.site import PlanKind
+from phasemesh.contract.tensors import PolicyFault
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
@@ -25,6 +25,8 @@ from phasemesh.sim_harness.collect import TickTotals
 from phasemesh.sim_harness.options import RunOptions
 
 BOOT_ID = 1
+NO_POLICY = PolicyFault("there is no policy: the local plan decides")
+"""What the agents of a city in LOCAL have in place of a policy."""
 
 
 class InProcessAgents:
@@ -37,12 +39,12 @@ class InProcessAgents:
         policies: Mapping[IntersectionId, Policy],
         options: RunOptions,
     ) -> None:
-        """Make one agent a cabinet, each with its policy of `policies`."""
+        """Make one agent a cabinet, each with its policy of `policies`; one without stays on LOCAL."""
         self.totals = TickTotals()
         self._cabinets = cabinets
         exchange = MemoryExchange()
         self._agents = {
-            name: _agent(cabinet, timings[name], policies[name], exchange, options)
+            name: _agent(cabinet, timings[name], policies.get(name, NO_POLICY), exchange, options)
             for name, cabinet in cabinets.items()
         }
         self._writers = _writers(cabinets, timings, options) if options.keeps_records else {}
@@ -68,7 +70,7 @@ class InProcessAgents:
 def _agent(
     cabinet: Cabinet,
     timings: tuple[StageTiming, ...],
-    policy: Policy,
+    policy: Policy | PolicyFault,
     exchange: MemoryExchange,
     options: RunOptions,
 ) -> Agent:
@@ -77,7 +79,7 @@ def _agent(
         intersection,
         timings,
         policy=policy,
-        plan=PLANS[PlanKind.ACTUATED](intersection, timings),
+        plan=PLANS[options.controller.plan](intersection, timings),
         memory=NoMemory(),
         tick_s=options.effective_tick_s,
         steps_per_tick=options.steps_per_tick,
@@ -116,7 +118,7 @@ def _writers(
                 comm_deadline_ms=options.comm_deadline_ms,
                 bundle=str(options.controller.bundle or options.controller.name),
                 bundle_digest=options.controller.bundle_digest,
-                plan=PlanKind.ACTUATED,
+                plan=options.controller.plan,
                 boot_id=BOOT_ID,
             ),
         )

@@ -11,6 +11,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import Pace
 from phasemesh.sim_harness.controllers import Controller, ControllerKind
+from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.provision import find_profile
 from phasemesh.sim_harness.scenarios.scenario import Scenario
 
@@ -34,7 +35,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `seed` is SUMO's, `noise_seed` that of the agents' noise. `comm_deadline_ms` is wall time in both paces. `kills`
     tells the harness to kill -9 the agent of an intersection at a simulated second and, unless the second number is
-    None, to start it again at another: a rehearsal of the commonest fault.
+    None, to start it again at another: a rehearsal of the commonest fault. `faults` are injected as planned.
+    With `sample_every_s`, what the agents' processes hold is noted so often, in seconds of wall time.
     """
 
     scenario: Scenario
@@ -55,6 +57,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     is_gui: bool = False
     keeps_records: bool = True
     kills: tuple[tuple[str, float, float | None], ...] = ()
+    faults: tuple[PlannedFault, ...] = ()
+    sample_every_s: float | None = None
 
     @property
     def effective_tick_s(self) -> float:
@@ -103,8 +107,9 @@ def _check_agents(options: RunOptions) -> None:
         raise InputError("--pace realtime: agents in one process can only run in lockstep; use --agents processes")
     if not is_here and options.controller.kind is ControllerKind.RULE:
         raise InputError(f"{options.controller.name} is a rule: rules run with --agents inprocess; give a --bundle")
-    if is_here and options.kills:
-        raise InputError("--kill: only a process can be killed; use --agents processes")
+    if is_here and (options.kills or options.faults):
+        flag = "--kill" if options.kills else "--faults"
+        raise InputError(f"{flag}: only a process can be killed or disturbed; use --agents processes")
     for name, at_s, back_s in options.kills:
         if not (0.0 <= at_s < math.inf and (back_s is None or at_s < back_s < math.inf)):
             raise InputError(f"--kill {name}@{at_s}: the seconds must rise from 0")

@@ -22,30 +22,20 @@ from phasemesh.controller.cabinet.service import CabinetBoard, cabinet_app
 from phasemesh.sim_harness.agent_processes import AgentProcesses
 from phasemesh.sim_harness.barrier import Barrier
 from phasemesh.sim_harness.bridge import Bridge
+from phasemesh.sim_harness.faults.attack import Attack
+from phasemesh.sim_harness.faults.stage import Stage
 from phasemesh.sim_harness.options import RunOptions
 from phasemesh.sim_harness.progress import Listener, Progress
+from phasemesh.sim_harness.rehearsal import Rehearsal
+from phasemesh.sim_harness.stalls import Sample, StallWatch, write_long_run
 
+STEP_S = 1.0
+"""Simulated time of one step."""
 START_WAIT_S = 120.0
 """Longest wall time for all agents to come up."""
 SHOW_EVERY_S = 0.5
 """Wall time between two sights of the progress."""
 MISSES_METRIC = "tsc_comm_deadline_missed_total"
-
-
-class Rehearsal:
-    """The kills and restarts that a run was asked for, in the order of their time."""
-
-    def __init__(self, options: RunOptions) -> None:
-        """Read them from `options`."""
-        deaths = [(at_s, "kill", IntersectionId(name)) for name, at_s, _ in options.kills]
-        births = [(back_s, "start", IntersectionId(name)) for name, _, back_s in options.kills if back_s is not None]
-        self._events = sorted(deaths + births)
-
-    def due(self, elapsed_s: float) -> Iterator[tuple[str, IntersectionId]]:
-        """What has to happen now; each event is told once."""
-        while self._events and self._events[0][0] <= elapsed_s:
-            _, what, name = self._events.pop(0)
-            yield what, name
 
 
 class Orchestra:
@@ -63,7 +53,9 @@ class Orchestra:
         self._leased: set[IntersectionId] = set()
         self._barrier = Barrier()
         self._rehearsal = Rehearsal(options)
+        self._attack = self._plan_attack() if options.faults else None
         self._started_s = 0.0
+        self._step_began_s = 0.0
         self._shown_s = 0.0
         self._misses: dict[str, int] = {}
         self._is_over = False
@@ -74,21 +66,30 @@ class Orchestra:
         self.wall_s = 0.0
         self.pss_mb = 0.0
 
+    def _plan_attack(self) -> Attack:
+        operators = {IntersectionId(name): address for name, address in self._operators.items()}
+        stage = Stage(self._agents, self._bridge.cabinets, operators, start=self._start, leave=self._barrier.leave)
+        return Attack(stage, self._options.faults, begin_s=self._options.scenario.begin_s, report=self._options.report)
+
     async def run(self, listening: uvicorn.Server, board: CabinetBoard) -> None:
         """Serve `board` through `listening`, start the agents, and let simulated time pass."""
         board.on_command, board.on_lease = self._note_command, self._note_lease
+        if self._attack is not None:
+            await self._attack.prepare(listening, board)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         serving = asyncio.create_task(listening.serve())
         try:
             while not listening.started and not serving.done():
                 await asyncio.sleep(0.01)
             await self._start_agents()
-            watching = asyncio.create_task(self._watch_misses())
+            watching = asyncio.gather(self._watch_misses(), self._watch_needs())
             await self._play(board)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
         finally:
+            if self._attack is not None:
+                await self._attack.close()
             self._is_over = True
             self.pss_mb = self._agents.mean_pss_mb()
             # In a thread, so that agents which wait for an answer of the service still get it.
@@ -125,8 +126,10 @@ class Orchestra:
         self._barrier.leave(name)
         self._listener.note(f"agent {name} {why}; its cabinet falls back to its own plan ({self._agents.log_of(name)})")
 
-    def _note_lease(self, name: IntersectionId, _boot_id: int) -> None:
+    def _note_lease(self, name: IntersectionId, boot_id: int) -> None:
         self._leased.add(name)
+        if self._attack is not None:
+            self._attack.note_lease(name, boot_id)
         self.lost.pop(name, None)
         self._barrier.join(name)
 
@@ -144,6 +147,7 @@ class Orchestra:
         await self._meet(board)
         while self._bridge.elapsed_s < self._options.length_s and not self.is_interrupted:
             self._rehearse()
+            await self._suffer()
             self._bridge.step()
             await self._meet(board)
             self._show()
@@ -167,6 +171,16 @@ class Orchestra:
         else:
             board.publish()
             await asyncio.sleep(0.0)
+
+    async def _suffer(self) -> None:
+        """Inject what is due; in lockstep, take the wall time that faults of processes and sockets need."""
+        if self._attack is None:
+            return
+        await self._attack.turn(self._bridge.elapsed_s)
+        if self._options.pace is Pace.LOCKSTEP:
+            least_s = self._attack.step_wall_s(STEP_S)
+            await asyncio.sleep(max(0.0, self._step_began_s + least_s - time.monotonic()))
+        self._step_began_s = time.monotonic()
 
     def _rehearse(self) -> None:
         for what, name in self._rehearsal.due(self._bridge.elapsed_s):
@@ -201,6 +215,18 @@ class Orchestra:
                     with contextlib.suppress(httpx.HTTPError):
                         answer = await client.get(f"http://{address}/metrics")
                         self._misses[name] = _metric(answer.text, MISSES_METRIC)
+
+    async def _watch_needs(self) -> None:
+        """Note what the agents hold, every so often, and what the machine makes everybody wait."""
+        if self._options.sample_every_s is None:
+            return
+        stalls, samples, began_s = StallWatch(), list[Sample](), time.monotonic()
+        try:
+            while True:
+                samples.append(Sample(time.monotonic() - began_s, self._agents.needs()))
+                await asyncio.sleep(self._options.sample_every_s)
+        finally:
+            write_long_run(self._options.report, samples, stalls.close())
 
 
 def _metric(text: str, name: str) -> int:

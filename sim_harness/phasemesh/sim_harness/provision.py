@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
@@ -45,8 +46,13 @@ def find_profile(name: str) -> TimingProfile:
     return PROFILES[name]
 
 
-def provision(folder: Path, network: CityNetwork, options: SiteOptions) -> SiteFile:
-    """Write the site of `network` into `folder`, with fresh keys and free ports of this machine; returns it."""
+def provision(
+    folder: Path, network: CityNetwork, options: SiteOptions, signer: Ed25519PrivateKey | None = None
+) -> SiteFile:
+    """Write the site of `network` into `folder`, with fresh keys, tokens and free ports of this machine; returns it.
+
+    It is signed by `signer`, whose public half the agents of a throw-away site are handed, or by the user's own key.
+    """
     intersections = network.intersections
     ports = free_ports(2 * len(intersections))
     keypairs = {intersection.id: generate_keypair() for intersection in intersections}
@@ -60,10 +66,11 @@ def provision(folder: Path, network: CityNetwork, options: SiteOptions) -> SiteF
             adapter=AdapterKind.HTTP,
             cabinet=options.cabinet,
             operator=f"{LOOPBACK}:{port}" if options.has_operators else "",
+            unit=profile.unit,
         )
         for intersection, port in zip(intersections, ports[len(intersections) :], strict=True)
     ]
-    write_site(folder, site, entries, keypairs)
+    write_site(folder, site, entries, keypairs, signer)
     return site
 
 

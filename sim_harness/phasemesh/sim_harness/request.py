@@ -10,6 +10,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import Pace
 from phasemesh.sim_harness.controllers import ControllerKind, bundle_controller, find_controller
+from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.options import AgentsMode, RunOptions
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 
@@ -35,6 +36,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is_gui: bool = False
     keeps_records: bool = False
     kills: tuple[tuple[str, float, float | None], ...] = ()
+    faults: tuple[PlannedFault, ...] = ()
+    sample_every_s: float | None = None
 
 
 def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
@@ -60,6 +63,8 @@ def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
         is_gui=request.is_gui,
         keeps_records=request.keeps_records,
         kills=request.kills,
+        faults=request.faults,
+        sample_every_s=request.sample_every_s,
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 RESULT_FORMAT = 1
 LOCK_DELAY_S = 500.0
 """A run with more delay than this counts as locked."""
+KEPT_FINDINGS = 20
+"""Findings of the monitor that are told in words; all are counted."""
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -38,7 +40,13 @@ class IntersectionResult(msgspec.Struct, frozen=True):
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one controller on one scenario; times in seconds, means over all loaded vehicles where it says so."""
+    """One run of one controller on one scenario; times in seconds, means over all loaded vehicles where it says so.
+
+    `monitor_trips` counts what the monitor found in the lights under a controller of ours, `sumo_program_findings` the
+    same under a program of SUMO, whose times are not judged; `monitor_findings` are the first `KEPT_FINDINGS` of
+    either, `monitor_trips_by_check` all of them by the name of their check. `latched_faults` name the cabinets that
+    were in flash at the end, with the rules that keep them there.
+    """
 
     format: int = RESULT_FORMAT
     scenario: str
@@ -77,11 +85,21 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     series: tuple[SeriesPoint, ...] = ()
     intersections: dict[str, IntersectionResult] = {}
     versions: dict[str, str] = {}
+    monitor_trips: int = 0
+    monitor_findings: tuple[str, ...] = ()
+    monitor_trips_by_check: dict[str, int] = {}
+    sumo_program_findings: int = 0
+    latched_faults: tuple[str, ...] = ()
 
     @property
     def is_locked(self) -> bool:
         """Whether the network locked up."""
         return self.delay_s > LOCK_DELAY_S
+
+    @property
+    def is_unsafe(self) -> bool:
+        """Whether the monitor tripped under a controller of ours."""
+        return self.monitor_trips > 0
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
@@ -16,6 +17,8 @@ from phasemesh.sim_harness.progress import Progress
 
 MIN_WIDTH = 120
 """Characters that a table may use where the width of the terminal is unknown."""
+NUMBER_WIDTH = 20
+"""Characters of a cell that is not yet a sentence."""
 _STATUS = "delay {delay:6.1f} s  {ticks:5.1f} ticks/s  {misses} missed deadlines  {alive} agents"
 
 
@@ -70,10 +73,24 @@ def _console(file: TextIO, width: int | None = None) -> Console:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Print a table to standard output, numbers to the right."""
+    """Print a table to standard output, numbers to the right.
+
+    Only the first column and those with sentences give way where the width does not suffice, so that no number and
+    no header is cut.
+    """
     table = Table(title=title, title_justify="left")
     for index, header in enumerate(headers):
-        table.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        cells = [row[index] for row in rows]
+        gives_way = index == 0 or max(map(len, cells), default=0) > NUMBER_WIDTH
+        table.add_column(
+            _folded(header, cells), justify="left" if index == 0 else "right", no_wrap=not gives_way, overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
     _console(sys.stdout, max(MIN_WIDTH, Console().width)).print(table)
+
+
+def _folded(header: str, cells: Sequence[str]) -> str:
+    """`header` in lines no longer than its longest word or the longest of its cells."""
+    width = max(len(text) for text in (*header.split(), *cells, "-"))
+    return "\n".join(textwrap.wrap(header, width, break_long_words=False, break_on_hyphens=False))

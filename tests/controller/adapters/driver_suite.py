@@ -61,6 +61,7 @@ class Pilot:
                 decided_s=seen.now_s - age_s,
                 kind=kind,
                 stage=stage,
+                approved_s=seen.now_s,
             )
         )
         assert isinstance(applied, AppliedCommand)
@@ -115,7 +116,7 @@ class DriverSuite:
         applied = pilot.ask(pilot.other())
 
         assert not applied.is_accepted
-        assert applied.rule == "lease"
+        assert applied.rule == "I18"
         assert newer.see().lease_boot_id == 2
 
     def test_an_older_life_cannot_attach(self, bench: Bench) -> None:
@@ -201,7 +202,7 @@ class DriverSuite:
         pilot.settle()
         applied = pilot.ask(pilot.other(), seq=pilot.seq)
 
-        assert (applied.is_accepted, applied.rule) == (False, "lease")
+        assert (applied.is_accepted, applied.rule) == (False, "I18")
 
     def test_a_command_in_minimum_green_is_held(self, bench: Bench, pilot: Pilot) -> None:
         """A green that has just begun is kept, whatever is asked for."""

@@ -75,7 +75,7 @@ class TestHttpDriver(DriverSuite):
 
 def make_command() -> Command:
     """A plain command of the first life."""
-    return Command(ODD_NAME, 1, 1, 0, 100.0, CommandKind.STAGE, 0)
+    return Command(ODD_NAME, 1, 1, 0, 100.0, CommandKind.STAGE, 0, approved_s=100.0)
 
 
 def test_observing_waits_for_the_step(bench: HttpBench) -> None:
@@ -134,7 +134,7 @@ def test_an_unknown_cabinet_is_a_fault_with_its_reason(bench: HttpBench) -> None
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost:8600", "https://localhost:8600", "http://", "http://localhost:port", "http://localhost:99999"],
+    ["", "localhost:8600", "ftp://localhost:8600", "http://", "http://localhost:port", "http://localhost:99999"],
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     """A site that names no HTTP address fails at start-up with one line."""

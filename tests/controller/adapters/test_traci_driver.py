@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from driver_suite import DriverSuite, Pilot, pilot
 
 from agent_factories import make_site
 from factories import make_timings
-from phasemesh.contract.detection import READING_LIMITS, Snapshot
+from phasemesh.contract.detection import READING_LIMITS, ControlMode, Snapshot
 from phasemesh.contract.errors import EndpointError, SiteError
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.site import PlanKind
+from phasemesh.contract.timing import UnitTiming
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import own_cabinet
 from phasemesh.controller.adapters.traci import TraciDriver, TraciSession, parse_address
@@ -49,23 +51,23 @@ def cologne() -> Path:
 
 
 class Sumo:
-    """A running simulation of one intersection in Cologne."""
+    """A running simulation of one intersection, by default in Cologne."""
 
-    def __init__(self) -> None:
+    def __init__(self, net: Path | None = None, config: Path | None = None, begin_s: float = BEGIN_S) -> None:
         """Start SUMO and connect to it."""
         from phasemesh.sim_harness.sumo.binaries import sumo_program
         from phasemesh.sim_harness.sumo.network import read_network
 
-        (self.site,) = read_network(cologne() / "cologne1.net.xml").controlled
+        (self.site,) = read_network(net or cologne() / "cologne1.net.xml").controlled
         self.port = free_port()
         command = [
             str(sumo_program("sumo")),
             "-c",
-            str(cologne() / "cologne1.sumocfg"),
+            str(config or cologne() / "cologne1.sumocfg"),
             "--remote-port",
             str(self.port),
         ]
-        options = ["--begin", str(BEGIN_S), "--no-step-log", "--no-warnings", "--time-to-teleport", "-1"]
+        options = ["--begin", str(begin_s), "--no-step-log", "--no-warnings", "--time-to-teleport", "-1"]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.session = TraciSession("127.0.0.1", self.port)
 
@@ -174,13 +176,69 @@ def test_the_detectors_see_the_traffic(bench: TraciBench, pilot: Pilot) -> None:
     assert arrived_veh > 0
 
 
+def test_flash_is_what_sumo_shows(bench: TraciBench, pilot: Pilot) -> None:
+    """SUMO takes the letters of flash and shows them in the very next step; after a reset it shows red, then green."""
+    pilot.see()
+    bench.cabinet.latch("I1", "seen by a test")
+    bench.advance()
+    flashing = bench.shown
+    for _ in range(6):
+        bench.advance()
+    bench.cabinet.reset("I1", "tester")
+    shown = []
+    for _ in range(5):
+        bench.advance()
+        shown.append(bench.shown)
+
+    assert set(flashing) == {"o"}
+    assert [set(lights) for lights in shown[1:3]] == [{"r"}, {"r"}]
+    assert shown[-1] == bench.cabinet.lights
+    assert "G" in shown[-1]
+
+
+def test_people_at_a_crossing_call() -> None:
+    """Whoever stands before a crossing is counted in its lane, and gets a walk; a dark crossing is taken by SUMO."""
+    from phasemesh.sim_harness.scenarios.registry import find_scenario
+
+    scenario = find_scenario("walk1x1")
+    with (
+        closing(Sumo(scenario.net_file, scenario.config, scenario.begin_s)) as sumo,
+        closing(TraciBench(sumo)) as bench,
+    ):
+        driver = bench.driver()
+        crossings = [index for index, movement in enumerate(bench.intersection.movements) if movement.is_crossing]
+        places = {lane for index in crossings for lane in bench.intersection.movements[index].lanes}
+        waited, walked, waits_s, arrived = 0.0, set[int](), 0.0, 0.0
+        for _ in range(240):
+            bench.advance()
+            snapshot = driver.observe(-1, 0.0)
+            assert isinstance(snapshot, Snapshot)
+            seen = dict(zip([lane.id for lane in bench.intersection.lanes], snapshot.readings, strict=True))
+            assert all(reading.is_valid for reading in seen.values())
+            waited += sum(seen[place].queue_veh for place in places)
+            arrived += sum(seen[place].arrivals_veh for place in places)
+            waits_s = max(waits_s, *(seen[place].wait_s for place in places))
+            walked |= {index for index in crossings if bench.shown[index] == "G"}
+        bench.cabinet.latch("I8", "seen by a test")
+        bench.advance()
+        flashing = bench.shown
+
+    assert crossings
+    assert min(waited, arrived, waits_s) > 0
+    assert arrived < waited
+    assert walked == set(crossings)
+    assert {flashing[index] for index in crossings} == {"O"}
+
+
 def test_the_cabinet_of_a_site_begins_at_the_time_of_the_simulation(sumo: Sumo, tmp_path: Path) -> None:
     """A day's time as the begin of a scenario is no green that has lasted since midnight."""
     site = make_site(tmp_path)
-    cabinet = own_cabinet(site.entries[0], site.file, sumo.session.now_s)
+    entry = msgspec.structs.replace(site.entries[0], unit=UnitTiming())
+    cabinet = own_cabinet(entry, site.file, sumo.session.now_s)
     snapshot = cabinet.snapshot()
 
     assert snapshot.now_s == snapshot.signal.since_s == sumo.session.now_s
+    assert snapshot.mode is ControlMode.STARTUP
     assert sumo.session.now_s >= BEGIN_S
 
 

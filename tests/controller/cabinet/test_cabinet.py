@@ -18,9 +18,9 @@ from phasemesh.contract.intersection import GREEN_LETTERS, Intersection, conflic
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.timing import BENCHMARK, STREET, StageTiming, TimingProfile
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.cabinet.cabinet import Cabinet, lease_s
+from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.plans.table import PLANS
-from strategies import STEPS_S, brisk, intersections, timings
+from strategies import STEPS_S, brisk, intersections, stage_times, timings
 
 CROSSING = make_intersection()
 QUEUED = (make_reading(3.0),) * 4
@@ -38,7 +38,9 @@ def make_command(
 ) -> Command:
     """A command for `stage` that was decided `age_s` ago."""
     seen = cabinet.snapshot()
-    return Command(name or seen.intersection_id, boot_id, seq, seen.step, seen.now_s - age_s, kind, stage)
+    return Command(
+        name or seen.intersection_id, boot_id, seq, seen.step, seen.now_s - age_s, kind, stage, approved_s=seen.now_s
+    )
 
 
 def run(cabinet: Cabinet, seconds: int, readings: tuple[LaneReading, ...] | None = None) -> list[str]:
@@ -63,7 +65,12 @@ def test_a_cabinet_begins_in_its_first_stage_under_its_own_plan() -> None:
 @pytest.mark.parametrize(("tick_s", "expected_s"), [(0.5, 10.0), (3.0, 10.0), (5.0, 15.0), (60.0, 180.0)])
 def test_a_lease_lasts_ten_seconds_or_three_ticks(tick_s: float, expected_s: float) -> None:
     """The longer of the two counts, so that one lost command ends nobody's control."""
-    assert lease_s(tick_s) == expected_s
+    times = make_timings(CROSSING)
+    cabinet = Cabinet(CROSSING, times, PLANS[PlanKind.FIXED](CROSSING, times), tick_s=tick_s, now_s=7.0)
+    applied = cabinet.command(make_command(cabinet))
+
+    assert applied.lease_until_s == 7.0 + expected_s
+    assert cabinet.snapshot().lease_s == expected_s
 
 
 def test_attaching_alone_does_not_command() -> None:
@@ -165,7 +172,7 @@ def test_an_older_life_is_refused() -> None:
     applied = cabinet.command(make_command(cabinet, boot_id=8, seq=99))
 
     assert not is_known
-    assert (applied.is_accepted, applied.rule) == (False, "lease")
+    assert (applied.is_accepted, applied.rule) == (False, "I18")
     assert cabinet.snapshot().lease_boot_id == 9
 
 
@@ -185,7 +192,7 @@ def test_a_replayed_number_is_refused(seq: int) -> None:
     cabinet.command(make_command(cabinet, seq=5))
     applied = cabinet.command(make_command(cabinet, seq=seq))
 
-    assert (applied.is_accepted, applied.rule) == (False, "lease")
+    assert (applied.is_accepted, applied.rule) == (False, "I18")
 
 
 def test_a_command_for_another_intersection_is_refused() -> None:
@@ -193,7 +200,7 @@ def test_a_command_for_another_intersection_is_refused() -> None:
     cabinet = make_cabinet(CROSSING)
     applied = cabinet.command(make_command(cabinet, stage=1, name=IntersectionId("elsewhere")))
 
-    assert (applied.is_accepted, applied.rule) == (False, "lease")
+    assert (applied.is_accepted, applied.rule) == (False, "I17")
     assert cabinet.snapshot().lease_boot_id is None
 
 
@@ -343,8 +350,7 @@ goes from red to nothing but green. Yellow may lead back to green where a protec
 def drawn_cabinets(draw: st.DrawFn) -> tuple[Intersection, tuple[StageTiming, ...], float]:
     """An intersection of any layout, times for its stages, and a step."""
     intersection = draw(intersections())
-    times = tuple(draw(timings()) for _ in intersection.stages)
-    return intersection, times, draw(st.sampled_from(STEPS_S))
+    return intersection, draw(stage_times(intersection)), draw(st.sampled_from(STEPS_S))
 
 
 @brisk
@@ -356,10 +362,15 @@ def test_no_stream_of_commands_makes_the_lights_unlawful(
     intersection, times, step_s = drawn
     cabinet = Cabinet(intersection, times, PLANS[plan](intersection, times), tick_s=TICK_S, now_s=0.0)
     shown = lights_under(cabinet, wishes, step_s, (make_reading(1.0),) * len(intersection.lanes))
-    steps = {a + b for before, after in pairwise(shown) for a, b in zip(before, after, strict=True)}
+    steps = {
+        (before[index] + after[index], movement.is_crossing)
+        for before, after in pairwise(shown)
+        for index, movement in enumerate(intersection.movements)
+    }
 
     assert [lights for lights in shown if conflicting_pairs(intersection, lights)] == []
-    assert steps <= LEGAL_STEPS
+    assert {pair for pair, is_crossing in steps if not is_crossing} <= LEGAL_STEPS
+    assert {pair for pair, is_crossing in steps if is_crossing} <= {"GG", "Gr", "rr", "rG"}
 
 
 @brisk

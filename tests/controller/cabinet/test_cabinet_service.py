@@ -72,7 +72,7 @@ def service() -> Iterator[Service]:
 
 def make_command(stage: int = 0, *, seq: int = 1, boot_id: int = 1) -> Command:
     """A fresh command for the west."""
-    return Command(WEST, boot_id, seq, 0, 0.0, CommandKind.STAGE, stage)
+    return Command(WEST, boot_id, seq, 0, 0.0, CommandKind.STAGE, stage, approved_s=0.0)
 
 
 def reason(response: httpx.Response) -> str:
@@ -156,6 +156,12 @@ UNKNOWN = [
     ("POST", "command", make_command()),
     ("POST", "lease", {"boot_id": 1}),
     ("PUT", "detectors", (make_reading(),) * 4),
+    ("POST", "override", {"kind": "flash", "ttl_s": 1.0}),
+    ("DELETE", "override/flash", None),
+    ("POST", "preempt", {"kind": "rail", "ttl_s": 1.0, "stage": 0}),
+    ("DELETE", "preempt/rail", None),
+    ("GET", "faults", None),
+    ("POST", "faults/I1/reset", {"reason": "none"}),
 ]
 
 

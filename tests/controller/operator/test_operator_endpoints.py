@@ -30,7 +30,7 @@ from record_factories import EAST, floats, make_header, make_record, make_state
 
 LAST_TICK_S = 100.0
 """When the decision loop of `make_state` last turned; its ticks are five seconds long."""
-TICK_PATHS = ("/v1/phase", "/v1/neighbours", "/v1/decision")
+TICK_PATHS = ("/v1/phase", "/v1/neighbours", "/v1/decision", "/v1/detectors", "/v1/events")
 PATHS = ("/livez", "/readyz", "/healthz", *TICK_PATHS, "/v1/version", "/metrics")
 
 
@@ -140,6 +140,8 @@ def test_healthz_passes_when_all_is_well(desk: Desk) -> None:
     assert set(health_of(answer).checks) == {
         "decision_loop:age",
         "ladder:rung",
+        "guard:latched",
+        "detectors:trusted",
         "neighbours:fresh",
         "recorder:lost",
     }
@@ -281,7 +283,7 @@ def test_before_the_first_tick_a_turning_loop_is_alive(desk: Desk) -> None:
     assert desk.get("/livez").status_code == 200
     assert desk.get("/v1/version").status_code == 200
     assert desk.get("/healthz").json()["status"] == "warn"
-    assert [desk.get(path).status_code for path in TICK_PATHS] == [503, 503, 503]
+    assert [desk.get(path).status_code for path in TICK_PATHS] == [503] * len(TICK_PATHS)
     assert desk.get("/v1/phase").json() == {"reason": "there has been no tick yet"}
 
 

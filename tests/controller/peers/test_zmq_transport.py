@@ -20,8 +20,9 @@ from phasemesh.contract.errors import EndpointError, SiteError
 from phasemesh.contract.site import PeerAddress
 from phasemesh.contract.topics import PEER_STATE
 from phasemesh.controller.peers.keys import KeyPair, generate_keypair
+from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Arrival
-from phasemesh.controller.peers.zmq_transport import ZmqTransport
+from phasemesh.controller.peers.zmq_transport import MAX_WIRE_BYTES, ZmqTransport
 
 KEYS = {name: generate_keypair() for name in (NORTH, SOUTH, CENTRE)}
 LISTENERS = {name: keypair.public for name, keypair in KEYS.items()}
@@ -176,12 +177,23 @@ def test_a_frame_of_the_largest_size_arrives(ipc_network: ZmqNetwork) -> None:
     assert hear(speaker, frame, listener) == [Arrival(NORTH, frame)]
 
 
-def test_an_oversize_frame_is_dropped(ipc_network: ZmqNetwork) -> None:
-    """One byte over the topic's limit never reaches the agent, and the next good frame does (fault F5)."""
+def test_an_oversize_frame_is_counted_and_its_link_lives_on(ipc_network: ZmqNetwork) -> None:
+    """One byte over the topic's limit reaches the mailbox, which drops and counts it (fault F5)."""
+    speaker, listener = ipc_network.join(NORTH, []), ipc_network.join(CENTRE, [NORTH])
+    mailbox = Mailbox((NORTH,), stale_after_ticks=3)
+    (arrival,) = hear(speaker, bytes(PEER_STATE.max_bytes), listener)
+    kinds = [fault.kind for fault in (mailbox.accept(arrival, 0),) if fault is not None]
+
+    assert (kinds, mailbox.faults) == (["oversize"], {(NORTH, "oversize"): 1})
+    assert hear(speaker, b"good", listener)[-1] == Arrival(NORTH, b"good")
+
+
+def test_a_monstrous_frame_is_never_read(ipc_network: ZmqNetwork) -> None:
+    """Above 64 KiB libzmq itself cuts the sender off, and the next good frame arrives after the rejoin (fault F5)."""
     speaker, listener = ipc_network.join(NORTH, []), ipc_network.join(CENTRE, [NORTH])
     hear(speaker, b"first", listener)
     flush(listener)
-    speaker.publish(bytes(PEER_STATE.max_bytes))
+    speaker.publish(bytes(MAX_WIRE_BYTES))
     after = [listener.poll(0.3), hear(speaker, b"good", listener)]
 
     assert not after[0]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from policy_factories import (
     GRAPH,
+    TEST_KEY,
     TEST_PUBLIC,
     copy_bundle,
     make_input,
@@ -19,9 +20,16 @@ from policy_factories import (
     sign,
 )
 
-from phasemesh.contract.bundle import MANIFEST_NAME, SIGNATURE_NAME, BundleFile
+from phasemesh.contract.bundle import MANIFEST_NAME, MAX_BUNDLE_BYTES, SIGNATURE_NAME, BundleFile
 from phasemesh.contract.errors import BundleError
-from phasemesh.controller.policy.bundle import faults_of_bundle, find_bundle, installed_bundles, load_bundle
+from phasemesh.contract.tensors import PolicyFault
+from phasemesh.controller.policy.bundle import (
+    MAX_MANIFEST_BYTES,
+    faults_of_bundle,
+    find_bundle,
+    installed_bundles,
+    load_bundle,
+)
 
 TRUSTED = (bytes(32), TEST_PUBLIC)
 FLIPS = 20
@@ -76,18 +84,43 @@ def test_a_signature_that_is_none_is_refused(folder: Path, signature: bytes) -> 
     assert_refused(folder, "manifest.sig: is not the signature")
 
 
+def flip(path: Path, content: bytes, bit: int) -> None:
+    """Put `content` into `path` with one bit changed."""
+    altered = bytearray(content)
+    altered[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(altered))
+
+
 @pytest.mark.parametrize("name", [MANIFEST_NAME, SIGNATURE_NAME, GRAPH])
 def test_one_flipped_bit_anywhere_is_refused(folder: Path, name: str) -> None:
     """No bit of manifest, signature or graph may change."""
     content = (folder / name).read_bytes()
     for bit in np.random.default_rng(7).choice(8 * len(content), FLIPS, replace=False).tolist():
-        altered = bytearray(content)
-        altered[bit // 8] ^= 1 << bit % 8
-        (folder / name).write_bytes(bytes(altered))
+        flip(folder / name, content, bit)
 
         assert faults_of_bundle(folder, TRUSTED), f"bit {bit}"
         with pytest.raises(BundleError):
             load_bundle(folder, TRUSTED)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "flips"), [(MANIFEST_NAME, None), (SIGNATURE_NAME, None), (GRAPH, 3000)])
+def test_no_flipped_bit_is_missed(folder: Path, name: str, flips: int | None) -> None:
+    """Every bit of manifest and signature, and thousands of the graph drawn by seed, one at a time."""
+    content = (folder / name).read_bytes()
+    count = 8 * len(content)
+    bits = range(count) if flips is None else np.random.default_rng(20).choice(count, flips, replace=False).tolist()
+    missed = []
+    for bit in bits:
+        flip(folder / name, content, bit)
+        try:
+            load_bundle(folder, TRUSTED)
+        except BundleError:
+            continue
+        missed.append(bit)
+
+    assert missed == []
 
 
 def test_a_bundle_of_another_spec_is_refused(folder: Path) -> None:
@@ -102,6 +135,36 @@ def test_a_bundle_over_its_budget_is_refused(folder: Path) -> None:
     sign(folder, msgspec.structs.replace(read_manifest(folder), policies=(GRAPH, GRAPH)))
 
     assert_refused(folder, "policies: 2 are over the budget of 1")
+
+
+def test_a_bundle_over_its_bytes_is_refused_before_they_are_read(folder: Path) -> None:
+    """What the manifest lists is added up; the runtime has a limit of its own that no manifest can raise."""
+    manifest = read_manifest(folder)
+    sign(folder, msgspec.structs.replace(manifest, byte_budget=1000))
+    assert_refused(folder, "bytes are over the budget of 1000")
+
+    monster = BundleFile("memory/seed.bin", "ab" * 32, MAX_BUNDLE_BYTES)
+    sign(folder, msgspec.structs.replace(manifest, files=(*manifest.files, monster)))
+    assert_refused(folder, f"bytes are over the budget of {MAX_BUNDLE_BYTES}")
+
+
+def test_a_monstrous_manifest_is_not_read(folder: Path) -> None:
+    """Its length alone refuses it, signed or not."""
+    signed = (folder / MANIFEST_NAME).read_bytes() + b" " * MAX_MANIFEST_BYTES
+    (folder / MANIFEST_NAME).write_bytes(signed)
+    (folder / SIGNATURE_NAME).write_bytes(TEST_KEY.sign(signed))
+
+    assert_refused(folder, f"manifest.json: is over the budget of {MAX_MANIFEST_BYTES} bytes")
+
+
+def test_an_intersection_above_the_size_of_the_bundle_gets_a_fault(folder: Path) -> None:
+    """The policy says so at every tick, so that the agent stands on its local plan; smaller ones are served."""
+    sign(folder, msgspec.structs.replace(read_manifest(folder), max_lanes=12, max_stages=4))
+    policy = load_bundle(folder, TRUSTED).policy(0)
+    found = [policy.infer(make_input(lanes, stages)) for lanes, stages in ((12, 4), (13, 4), (12, 5))]
+
+    assert [isinstance(each, PolicyFault) for each in found] == [False, True, True]
+    assert found[1] == PolicyFault("13 lanes and 4 stages are over the bundle's max_lanes 12, max_stages 4")
 
 
 def test_a_missing_file_is_refused(folder: Path) -> None:
@@ -208,6 +271,37 @@ def test_a_signed_but_truncated_graph_is_found_before_it_decides(folder: Path) -
     assert "onnxruntime cannot load it" in faults[0]
     with pytest.raises(BundleError, match=rf"{GRAPH}: .*onnxruntime cannot load it"):
         load_bundle(folder, TRUSTED).policy_for("crossing")
+
+
+def test_a_graph_cut_anywhere_is_refused_though_it_is_signed(folder: Path) -> None:
+    """Wherever the writing of the file broke off, the reason names the file and no cut crashes the process."""
+    graph = shipped_graph()
+    cuts = [0, 1, *np.random.default_rng(3).integers(2, len(graph), 30).tolist(), len(graph) - 1]
+    for cut in cuts:
+        replace_graph(folder, graph[:cut])
+        (fault,) = faults_of_bundle(folder, TRUSTED)
+
+        assert GRAPH in fault, cut
+
+
+def test_a_signed_graph_of_another_spec_is_told_by_its_tensors(folder: Path) -> None:
+    """A manifest may name the right spec over a graph of another; what is loaded is looked at itself."""
+    replace_graph(folder, shipped_graph().replace(b"mask_noise", b"mask_voice"))
+
+    (fault,) = faults_of_bundle(folder, TRUSTED)
+
+    assert f"{GRAPH}: the ONNX graph: inputs are" in fault
+    assert "must be lanes, stage_lanes" in fault
+
+
+def test_a_graph_that_has_grown_since_is_refused(folder: Path) -> None:
+    """Bytes behind what was verified are an alteration too."""
+    bundle = load_bundle(folder, TRUSTED)
+    with (folder / GRAPH).open("ab") as file:
+        file.write(b"more")
+
+    with pytest.raises(BundleError, match="altered since"):
+        bundle.policy_for("crossing")
 
 
 def test_a_graph_altered_after_loading_is_refused(folder: Path) -> None:

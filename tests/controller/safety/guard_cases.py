@@ -8,6 +8,7 @@ import msgspec
 
 from factories import make_intersection
 from phasemesh.contract.command import CommandKind, Interval, SignalState, start
+from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.history import ServiceHistory, empty_history
 from phasemesh.contract.intersection import Intersection, Stage
 from phasemesh.contract.timing import StageTiming
@@ -35,10 +36,18 @@ CONFLICTING = msgspec.structs.replace(
 )
 """A crossing whose third stage lets conflicting movements in, which no check of a site would let pass."""
 
+PEOPLE = make_intersection(has_crossings=True)
+"""Two stages of a crossing whose movements 4 to 7 are people over the arms of north, east, south and west: stage 0
+serves vehicles 0 and 2 and people 5 and 7, stage 1 serves vehicles 1 and 3 and people 4 and 6."""
+WALK_S, PED_CLEARANCE_S = 8.0, 10.0
+"""Times of people at `PEOPLE`; the walk is longer than the minimum green of `TIMING`."""
+
 
 def timings_of(intersection: Intersection, **changes: float) -> tuple[StageTiming, ...]:
-    """`TIMING` with `changes` for every stage."""
-    return (msgspec.structs.replace(TIMING, **changes),) * len(intersection.stages)
+    """`TIMING` with `changes` for every stage, and with times for people where they walk."""
+    has_people = any(movement.is_crossing for movement in intersection.movements)
+    walking = {"walk_s": WALK_S, "ped_clearance_s": PED_CLEARANCE_S} if has_people else {}
+    return (msgspec.structs.replace(TIMING, **{**walking, **changes}),) * len(intersection.stages)
 
 
 def with_timing(timings: tuple[StageTiming, ...], stage: int, **changes: float) -> tuple[StageTiming, ...]:
@@ -48,12 +57,18 @@ def with_timing(timings: tuple[StageTiming, ...], stage: int, **changes: float) 
 
 
 def history_of(
-    intersection: Intersection, calls: dict[int, float] | None = None, stage_green: dict[int, float] | None = None
+    intersection: Intersection,
+    calls: dict[int, float] | None = None,
+    stage_green: dict[int, float] | None = None,
+    movement_green: dict[int, float] | None = None,
 ) -> ServiceHistory:
-    """A history from 0 s in which `calls` gives the start of the call of some lanes, `stage_green` that of stages."""
+    """A history from 0 s; `calls` gives the start of the call of some lanes, the others the last green of some."""
     history = empty_history(intersection, 0.0)
     return msgspec.structs.replace(
         history,
+        movement_green_s=tuple(
+            (movement_green or {}).get(movement, 0.0) for movement in range(len(intersection.movements))
+        ),
         lane_call_s=tuple((calls or {}).get(lane) for lane in range(len(intersection.lanes))),
         stage_green_s=tuple((stage_green or {}).get(stage, 0.0) for stage in range(len(intersection.stages))),
     )
@@ -77,6 +92,7 @@ class Scene:
     max_age_s: float = 1.0
     kind: str = CommandKind.STAGE
     stage: int | float = 1
+    mode: ControlMode = ControlMode.AGENT
 
     def case(self) -> GuardCase:
         """The case itself."""
@@ -90,4 +106,5 @@ class Scene:
             kind=self.kind,
             stage=self.stage,
             decided_s=self.now_s - self.age_s,
+            mode=self.mode,
         )

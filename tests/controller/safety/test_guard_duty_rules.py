@@ -12,14 +12,18 @@ from guard_cases import (
     CROSSING,
     LEFTS,
     PARTS,
+    PEOPLE,
     Scene,
     history_of,
     timings_of,
     with_timing,
 )
 
+from factories import make_timings
 from phasemesh.contract.command import start
-from phasemesh.controller.safety.case import Verdict
+from phasemesh.contract.intersection import Stage
+from phasemesh.contract.timing import STREET
+from phasemesh.controller.safety.case import Finding, Reaction, Verdict
 from phasemesh.controller.safety.guard import judge
 
 NAN = math.nan
@@ -234,10 +238,86 @@ def test_a_duty_stands_when_the_request_is_refused(age_s, stage):
 
 @pytest.mark.parametrize(("calls", "now_s"), [({1: 0.0}, 45.0), ({1: 15.0}, 20.0)])
 def test_a_request_for_what_is_due_is_simply_granted(calls, now_s):
-    """I6, I7: when the request is what would be forced, it is granted without a finding."""
+    """I6, I7: when the request is what would be forced, it is granted and nothing is held against it."""
     verdict = judge(Scene(history=history_of(CROSSING, calls), stage=1, now_s=now_s).case())
 
-    assert verdict == Verdict(1, True, "", ())
+    assert (verdict.stage, verdict.is_accepted, verdict.rule) == (1, True, "")
+    assert {finding.reaction for finding in verdict.findings} <= {Reaction.LOG}
+
+
+@pytest.mark.parametrize(("now_s", "is_told"), [(29.9, False), (30.0, True), (44.9, True)])
+def test_i7_tells_a_wait_of_two_thirds_of_the_maximum(now_s, is_told):
+    """I7: before anything is forced, a long wait is told, and the request stands."""
+    history = history_of(CROSSING, {1: 0.0})
+
+    verdict = judge(Scene(signal=start(0, now_s - 6.0), history=history, stage=0, now_s=now_s).case())
+
+    told = Finding("I7", Reaction.LOG, f"movement 1 has waited {now_s:.1f} s of at most 45.0 s")
+    assert verdict == Verdict(0, True, "", (told,) if is_told else ())
+
+
+def test_i7_tells_of_two_thirds_of_the_wait_on_the_street():
+    """I7: with the times of the street a wait is told from 120 s on."""
+    timings = make_timings(CROSSING, STREET)
+
+    told_at = [
+        now_s
+        for now_s in (119.9, 120.0)
+        if judge(
+            Scene(CROSSING, timings, start(0, now_s - 8.0), history_of(CROSSING, {1: 0.0}), now_s, stage=0).case()
+        ).findings
+    ]
+
+    assert told_at == [120.0]
+
+
+def test_i7_tells_the_longest_of_several_waits():
+    """I7: of two long waits the longer one is named."""
+    history = history_of(LEFTS, {2: 9.0, 3: 8.0, 7: 12.0})
+
+    verdict = judge(Scene(LEFTS, None, start(1, 37.0), history, now_s=43.0, stage=1).case())
+
+    assert [finding.detail for finding in verdict.findings] == ["movement 3 has waited 35.0 s of at most 45.0 s"]
+
+
+def test_i7_tells_no_wait_of_a_movement_that_is_served():
+    """I7: an old call of a movement in green is no wait."""
+    verdict = judge(Scene(signal=start(1, 30.0), history=history_of(CROSSING, {1: 0.0}), stage=1, now_s=40.0).case())
+
+    assert verdict.findings == ()
+
+
+def test_i7_tells_only_waits_near_their_own_maximum():
+    """I7: a movement whose maximum is longer than that of others is told later."""
+    timings = with_timing(with_timing(timings_of(PARTS), 2, max_wait_s=100.0), 3, max_wait_s=100.0)
+    history = history_of(PARTS, {2: 0.0, 1: 35.0})
+
+    verdict = judge(Scene(PARTS, timings, start(0, 30.0), history, now_s=40.0, stage=0).case())
+
+    assert verdict.findings == ()
+
+
+@pytest.mark.parametrize(("now_s", "stage", "rule"), [(100.9, 0, "I7"), (101.0, 1, "")])
+def test_i7_waits_for_the_red_after_a_yellow(now_s, stage, rule):
+    """I7, I10: the overdue stage is not shown before another of its movements has been red for long enough.
+
+    Meanwhile nothing else is shown either, so that the overdue movement stays next.
+    """
+    stages = (Stage("north", (0,)), Stage("north-south and people", (0, 2, 5)), Stage("east-west", (1, 3)))
+    crossing = msgspec.structs.replace(PEOPLE, stages=stages)
+    scene = Scene(
+        crossing,
+        timings_of(crossing, min_green_s=1.0),
+        start(0, 99.0),
+        history_of(crossing, {5: 0.0}, movement_green={2: 96.0}),
+        now_s,
+    )
+
+    verdicts = [judge(dataclasses.replace(scene, stage=asked).case()) for asked in (0, 1, 2)]
+
+    assert [verdict.stage for verdict in verdicts] == [stage] * 3
+    assert verdicts[1].rule == rule
+    assert [verdict.is_accepted for verdict in verdicts] == [asked == stage for asked in (0, 1, 2)]
 
 
 def test_a_stale_request_for_what_is_due_is_not_counted_as_granted():

@@ -6,12 +6,20 @@ import math
 
 import msgspec
 import pytest
-from guard_cases import CONFLICTING, CROSSING, LEFTS, PARTS, Scene, timings_of, with_timing
+from guard_cases import CONFLICTING, CROSSING, LEFTS, PARTS, PEOPLE, TIMING, Scene, timings_of, with_timing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasemesh.contract.command import Interval, start
 from phasemesh.controller.safety.case import Finding, Reaction
-from phasemesh.controller.safety.junction import order_text, survey
+from phasemesh.controller.safety.junction import (
+    breaches_text,
+    change_states,
+    moving_lights,
+    new_pairs,
+    order_text,
+    survey,
+)
 from phasemesh.controller.safety.request_rules import in_order, situate
 
 
@@ -88,3 +96,100 @@ def test_i2_rejects_a_change_out_of_order():
     finding = in_order(situate(junction, Scene().case()))
 
     assert finding == Finding("I2", Reaction.REJECT, "movement 0 goes from G to r")
+
+
+def test_a_change_that_closes_a_crossing_runs_through_all_intervals():
+    """The clearance of people comes first, then yellow, red clearance and the green of the target."""
+    states = change_states(PEOPLE, 0, 1)
+
+    assert [state.interval for state in states] == [
+        Interval.PED_CLEARANCE,
+        Interval.YELLOW,
+        Interval.RED_CLEARANCE,
+        Interval.GREEN,
+    ]
+    assert {(state.from_stage, state.stage) for state in states} == {(0, 1)}
+
+
+@pytest.mark.parametrize(("stage", "target", "count"), [(0, 1, 3), (0, 3, 1), (3, 0, 3)])
+def test_a_change_begins_with_the_interval_that_it_needs(stage, target, count):
+    """A change without people begins with yellow; one that closes nothing is over at once."""
+    assert len(change_states(PARTS, stage, target)) == count
+
+
+def test_people_on_a_crossing_move_although_it_is_red():
+    """In the clearance the letters of people are those that the reader asks for; vehicles keep their own."""
+    clearing, yellow, *_ = change_states(PEOPLE, 0, 1)
+
+    assert moving_lights(PEOPLE, clearing) == "GrGrrGrG"
+    assert moving_lights(PEOPLE, clearing, people="y") == "GrGrryry"
+    assert moving_lights(PEOPLE, yellow) == "yryrrrrr"
+    assert moving_lights(PEOPLE, start(1, 0.0)) == "rGrGGrGr"
+
+
+@pytest.mark.parametrize(
+    ("shown", "breach"),
+    [
+        (["GrGrryry", "yryrrrrr", "rrrrrrrr", "rGrGGrGr"], ""),
+        (["GrGrrGrG", "yryrrrrr"], "movement 5 goes from G to r, movement 7 goes from G to r"),
+        (["Gr", "yr", "Gr", "yr", "Gr"], "movement 0 goes from y to G, movement 0 goes from y to G"),
+        (["Gr"], ""),
+    ],
+)
+def test_every_step_of_a_change_must_be_in_order(shown, breach):
+    """A breach anywhere between two states is told, people who are sent from walk into red included."""
+    assert breaches_text(shown) == breach
+
+
+@pytest.mark.parametrize(
+    ("pairs", "new"),
+    [
+        ([{(0, 1)}, {(0, 1)}, set()], []),
+        ([set(), {(2, 3)}, {(0, 1)}, set()], [(0, 1), (2, 3)]),
+        ([{(0, 1)}, set(), {(0, 1), (0, 2)}, set()], [(0, 2)]),
+        ([{(0, 1)}, set(), {(0, 1)}], [(0, 1)]),
+        ([{(0, 1)}, set()], []),
+        ([set(), {(1, 2)}], [(1, 2)]),
+    ],
+)
+def test_a_change_brings_what_was_not_shown_before_and_what_stays_at_its_end(pairs, new):
+    """A conflict may be left, but none may come on the way, and none may be there at the end."""
+    assert new_pairs([frozenset(each) for each in pairs]) == new
+
+
+def test_movements_that_open_are_those_that_the_stage_before_did_not_serve():
+    """A change opens what the target serves and the stage in force does not, after the intervals that it takes."""
+    junction = survey(PARTS, timings_of(PARTS))
+
+    assert junction.opening[0] == ((), (1, 3), (2,), (2,))
+    assert junction.opening_s[0] == (0.0, 4.0, 4.0, 0.0)
+    assert survey(PEOPLE, timings_of(PEOPLE)).opening_s[0] == (0.0, 14.0)
+
+
+def test_a_movement_stays_closed_for_its_longest_yellow_and_the_red_after_it():
+    """Vehicles clear for the yellow of whichever stage closed them; people have no yellow."""
+    timings = with_timing(timings_of(PEOPLE), 1, yellow_s=4.5)
+    junction = survey(PEOPLE, timings)
+
+    assert junction.revert_s == (5.0, 6.5, 5.0, 6.5, 2.0, 2.0, 2.0, 2.0)
+    assert junction.longest_revert_s == 6.5
+
+
+def test_the_least_green_is_the_longest_of_its_reasons():
+    """Minimum green, walk and the least time between changes all hold a green."""
+    timings = (
+        msgspec.structs.replace(TIMING, min_green_s=9.0, walk_s=8.0, ped_clearance_s=10.0),
+        msgspec.structs.replace(TIMING, min_green_s=5.0, walk_s=8.0, ped_clearance_s=10.0),
+    )
+
+    assert survey(PEOPLE, timings).least_green_s == (9.0, 8.0)
+    assert survey(CROSSING, timings_of(CROSSING, min_green_s=0.2)).least_green_s == (1.0, 1.0)
+    assert survey(CROSSING, timings_of(CROSSING, walk_s=50.0)).least_green_s == (5.0, 5.0)
+
+
+def test_an_intersection_without_stages_has_empty_tables():
+    """The survey of nothing is nothing."""
+    junction = survey(msgspec.structs.replace(CROSSING, stages=()), ())
+
+    assert junction.shortest_max_wait_s == math.inf
+    assert junction.may_change == junction.opening == junction.least_green_s == ()

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from phasemesh.controller.safety.case import Reaction, Scope
-from phasemesh.controller.safety.rules import PRECEDENCE, REQUEST_RULES, RULES
+from phasemesh.controller.safety.rules import PRECEDENCE, REQUEST_CHECKS, REQUEST_RULES, RULES
 
 IDS = [rule.id for rule in RULES]
 TESTS = "\n".join(path.read_text() for path in sorted(Path(__file__).parent.glob("test_guard_*_rules.py")))
 
 
 def test_the_table_holds_the_rules_of_the_guard():
-    """Every invariant of this guard has exactly one row, in numerical order."""
-    assert IDS == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I13", "I17", "I20", "I22", "I23", "I24"]
+    """Every invariant of the street has exactly one row, in numerical order."""
+    assert [f"I{number}" for number in range(1, 26)] == IDS
 
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
@@ -45,7 +45,16 @@ def test_no_two_rules_share_a_function():
 
 def test_precedence_names_every_rule_on_requests():
     """A rule on requests that were missing from the precedence would never be asked."""
-    assert sorted(PRECEDENCE) == sorted(rule.id for rule in REQUEST_RULES)
+    assert sorted(PRECEDENCE) == sorted(REQUEST_CHECKS)
+    assert {rule.id: rule.check for rule in REQUEST_RULES}.items() <= REQUEST_CHECKS.items()
+
+
+def test_a_check_of_requests_beside_the_table_belongs_to_a_rule_of_it():
+    """What the guard asks of a request for a rule of another scope names that rule too."""
+    beside = set(REQUEST_CHECKS) - {rule.id for rule in REQUEST_RULES}
+
+    assert beside == {"I11"}
+    assert all(REQUEST_CHECKS[rule].__doc__.startswith(f"{rule}: ") for rule in beside)
 
 
 def test_scopes_and_reactions_match():

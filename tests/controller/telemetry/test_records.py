@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phasemesh.contract.command import CommandKind
 from phasemesh.contract.errors import RecordError
+from phasemesh.controller.ladder import Trial
+from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.safety.case import Finding, Reaction
+from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.records import (
+    RECORD_FORMAT,
     Damage,
     Gap,
     PeerInput,
@@ -24,10 +31,11 @@ from phasemesh.controller.telemetry.records import (
     TickRecord,
     read_records,
 )
+from phasemesh.controller.unit_watch import Promise, UnitWatch
 from record_factories import CROSSING, EAST, WEST, floats, make_header, make_message, make_record
 from strategies import brisk
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "records_v1.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "records_v2.bin"
 GOLDEN_SPEC = "0123456789abcdef"
 
 overwrites = settings(brisk, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -232,17 +240,32 @@ def test_a_foreign_spec_is_refused_with_both_hashes(tmp_path: Path) -> None:
         read_records(path)
 
 
-def test_a_foreign_format_is_refused(tmp_path: Path) -> None:
-    """A record of a later format is not guessed at."""
+@pytest.mark.parametrize("version", [1, RECORD_FORMAT + 1, "two"])
+def test_a_foreign_format_is_refused(tmp_path: Path, version: int | str) -> None:
+    """A record of an earlier or a later format is not guessed at."""
     path = tmp_path / "ticks.rec"
-    RecordWriter(path, make_header(format=2)).close()
+    body = msgspec.msgpack.encode(["header", version, make_header().spec_hash, "what another format holds"])
+    path.write_bytes(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
 
-    with pytest.raises(RecordError, match="is not of record format 1"):
+    with pytest.raises(RecordError, match=f"is of record format {version!r}, this phasemesh reads {RECORD_FORMAT}"):
         read_records(path)
 
 
-def test_the_golden_record_of_version_1_decodes_for_ever() -> None:
-    """A file written once by version 1 still gives header, tick and gap."""
+def test_a_real_record_of_version_1_is_refused() -> None:
+    """One clear line names the file and both formats."""
+    with pytest.raises(RecordError, match=r"records_v1\.bin: is of record format 1, this phasemesh reads 2"):
+        read_records(GOLDEN.with_name("records_v1.bin"), GOLDEN_SPEC)
+
+
+def test_a_writer_stamps_its_own_format(tmp_path: Path) -> None:
+    """Whoever fills in a header cannot mislabel the layout of what follows."""
+    RecordWriter(tmp_path / "ticks.rec", make_header(format=1)).close()
+
+    assert read_records(tmp_path / "ticks.rec")[0].format == RECORD_FORMAT
+
+
+def test_the_golden_record_of_version_2_decodes_for_ever() -> None:
+    """A file written once by version 2 still gives header, tick and gap."""
     header, items = read_records(GOLDEN, GOLDEN_SPEC)
     record, gap = items
 
@@ -255,4 +278,13 @@ def test_the_golden_record_of_version_1_decodes_for_ever() -> None:
     assert record.logits == floats(1.5, -0.5)
     assert record.applied is not None
     assert record.applied.lease_until_s == 225.5
+    assert (record.kind, record.in_force) == (CommandKind.STAGE, (LadderEvent.NEIGHBOURS_STALE,))
+    assert record.standing_before.trials == (Trial(LadderEvent.POLICY_FAULTY, 120.0, 60.0),)
+    assert record.unit_before == UnitWatch(5.0, 30.0, Promise(0, 205.5, 190.0, 220.5, 2**62 + 1), None, 1)
+    assert [lane.fault for lane in record.detectors_before.lanes] == [None, DetectorFaultKind.FLUTTER, None, None]
+    assert record.detector_faults == (DetectorFault(CROSSING.lanes[1].id, DetectorFaultKind.FLUTTER, 180.0),)
+    assert record.findings == (Finding("I16", Reaction.LOG, "the cabinet does not show what it accepted 2.0 s ago"),)
+    assert record.circumstances.driver_fault == "no answer"
+    assert record.circumstances.clock_step_s == -3600.0
+    assert (record.policy_fault, record.command_fault, record.fault) == ("", "", "")
     assert gap == Gap(3)

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from phasemesh.contract.command import Interval, SignalState, advance, request_stage, start
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.telemetry.records import Rung
+from phasemesh.controller.ladder_table import LadderEvent, Rung
+from phasemesh.controller.safety.case import Finding, Reaction
+from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.tick_metrics import (
     DropCount,
     TickMetrics,
@@ -22,6 +25,7 @@ from phasemesh.controller.telemetry.tick_metrics import (
     green_seconds,
     summarise,
 )
+from phasemesh.controller.trouble import Circumstances
 from record_factories import CROSSING, EAST, WEST, make_header, make_record
 from strategies import brisk
 
@@ -47,7 +51,14 @@ def read(metrics: TickMetrics, name: str, **labels: str) -> float | None:
 def test_every_promised_metric_is_there_after_one_tick() -> None:
     """The names are those of the operations manual; counters of faults appear with their first fault or before."""
     metrics = TickMetrics(make_header())
-    note(metrics, rule="I5", drops=(DropCount(EAST, "stale", 1),))
+    fault = DetectorFault(CROSSING.lanes[0].id, DetectorFaultKind.SILENT, 0.0)
+    note(
+        metrics,
+        rule="I5",
+        drops=(DropCount(EAST, "stale", 1),),
+        detector_faults=(fault,),
+        in_force=(LadderEvent.CONFIG_DIFFERS,),
+    )
     metrics.note(summarise(make_record(1, now_s=15.0), tick_s=5.0, uptime_s=15.0, adapter_error="timeout"))
 
     names = {
@@ -60,17 +71,22 @@ def test_every_promised_metric_is_there_after_one_tick() -> None:
     assert names == {
         "tsc_adapter_errors_total",
         "tsc_build_info",
+        "tsc_clock_step_seconds_total",
         "tsc_comm_deadline_missed_total",
         "tsc_decision_deadline_missed_total",
         "tsc_decision_duration_seconds_bucket",
         "tsc_decision_duration_seconds_count",
         "tsc_decision_duration_seconds_sum",
+        "tsc_detector_fault",
+        "tsc_guard_latched",
         "tsc_guard_rejections_total",
+        "tsc_ladder_changes_total",
         "tsc_last_decision_uptime_seconds",
         "tsc_mode",
         "tsc_neighbour_message_age_seconds",
         "tsc_neighbour_messages_dropped_total",
         "tsc_phase_green_seconds_total",
+        "tsc_readback_mismatch_total",
         "tsc_store_write_errors_total",
     }
 
@@ -93,6 +109,63 @@ def test_exactly_one_mode_is_on(rungs: list[Rung]) -> None:
     modes = {rung: read(metrics, "tsc_mode", mode=rung.value) for rung in Rung}
 
     assert modes == {rung: float(rung is rungs[-1]) for rung in Rung}
+
+
+def test_changes_of_the_rung_are_counted_by_where_they_lead() -> None:
+    """The first rung of a life counts too, staying does not."""
+    metrics = TickMetrics(make_header())
+    for tick, rung in enumerate((Rung.RELEASED, Rung.RELEASED, Rung.COORDINATED, Rung.LOCAL, Rung.COORDINATED)):
+        note(metrics, tick, rung=rung)
+    counts = {rung: read(metrics, "tsc_ladder_changes_total", to=rung.value) for rung in Rung}
+
+    assert counts == {
+        Rung.COORDINATED: 2.0,
+        Rung.ISOLATED: None,
+        Rung.LOCAL: 1.0,
+        Rung.RELEASED: 1.0,
+        Rung.FLASH: None,
+    }
+
+
+def test_a_latch_is_on_until_it_is_reset() -> None:
+    """That of the agent, which stands in what is in force, and those of its cabinet alike."""
+    metrics = TickMetrics(make_header())
+    latched = msgspec.structs.replace(make_record().snapshot, latched=("I1",))
+    note(metrics, 0, in_force=(LadderEvent.CONFIG_DIFFERS, LadderEvent.POLICY_FAULTY), snapshot=latched)
+    on = [read(metrics, "tsc_guard_latched", rule=rule) for rule in ("I19", "I1", "I20")]
+    note(metrics, 1)
+    off = [read(metrics, "tsc_guard_latched", rule=rule) for rule in ("I19", "I1")]
+
+    assert (on, off) == ([1.0, 1.0, None], [0.0, 0.0])
+
+
+def test_a_fault_of_a_detector_is_on_until_it_is_mended() -> None:
+    """By lane and kind; another kind at the same lane is another series."""
+    metrics = TickMetrics(make_header())
+    lane = CROSSING.lanes[0].id
+    for tick, kind in enumerate((DetectorFaultKind.FLUTTER, DetectorFaultKind.SILENT)):
+        note(metrics, tick, detector_faults=(DetectorFault(lane, kind, 0.0),))
+
+    assert read(metrics, "tsc_detector_fault", detector=lane, kind="flutter") == 0.0
+    assert read(metrics, "tsc_detector_fault", detector=lane, kind="silent") == 1.0
+
+
+def test_read_backs_that_disagree_are_counted() -> None:
+    """Whether they are only told or release the signal; no other finding counts."""
+    metrics = TickMetrics(make_header())
+    for tick, (rule, reaction) in enumerate((("I16", Reaction.LOG), ("I16", Reaction.RELEASE), ("I11", Reaction.LOG))):
+        note(metrics, tick, findings=(Finding(rule, reaction, "why"),))
+
+    assert read(metrics, "tsc_readback_mismatch_total") == 2.0
+
+
+def test_jumps_of_the_wall_clock_are_summed_up() -> None:
+    """In seconds, whatever their direction."""
+    metrics = TickMetrics(make_header())
+    for tick, step_s in enumerate((3600.0, 0.0, -1.5)):
+        note(metrics, tick, circumstances=Circumstances(clock_step_s=step_s))
+
+    assert read(metrics, "tsc_clock_step_seconds_total") == 3601.5
 
 
 def test_two_agents_in_one_process_keep_their_metrics_apart() -> None:

@@ -1,9 +1,9 @@
-"""The adapter for a cabinet service over HTTP: one kept-alive connection, JSON bodies of the contract."""
+"""The adapter for a cabinet service over HTTP or HTTPS: one kept-alive connection, JSON bodies of the contract."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -16,7 +16,10 @@ from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.http_connection import HttpConnection, HttpError
 from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
 
-DEFAULT_PORT = 80
+if TYPE_CHECKING:
+    import ssl
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 BAD_REQUEST = 400
 REQUEST_TIMEOUT_S = 5.0
 """How long an answer may take beyond the wait that was asked for."""
@@ -28,12 +31,29 @@ Answer = TypeVar("Answer")
 
 
 class HttpDriver:
-    """Drives the cabinet `intersection_id` of the service at `url` (`http://host:port`)."""
+    """Drives the cabinet `intersection_id` of the service at `url` (`http://host:port` or `https://host:port`)."""
 
-    def __init__(self, url: str, intersection_id: IntersectionId) -> None:
-        """Prepare the connection; raises SiteError when `url` is not an HTTP address."""
+    def __init__(
+        self,
+        url: str,
+        intersection_id: IntersectionId,
+        token: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """Prepare the connection.
+
+        Args:
+            url: Where the service listens.
+            intersection_id: Its cabinet.
+            token: What proves the agent's right to it, empty for a service that asks for none.
+            tls: Makes the context for an `https` address, and is called for no other.
+
+        Raises:
+            SiteError: `url` is not an address, or is an `https` one without `tls`.
+        """
         address = _parse(url, intersection_id)
-        self._connection = HttpConnection(address.host, address.port)
+        context = _context(url, tls) if address.is_encrypted else None
+        self._connection = HttpConnection(address.host, address.port, token=token, tls=context)
         self._path = f"{address.path}/v1/cabinets/{quote(intersection_id, safe='')}"
         self._snapshots = msgspec.json.Decoder(Snapshot)
         self._applied = msgspec.json.Decoder(AppliedCommand)
@@ -77,17 +97,24 @@ class _Address(NamedTuple):
     host: str
     port: int
     path: str
+    is_encrypted: bool
+
+
+def _context(url: str, tls: Callable[[], ssl.SSLContext] | None) -> ssl.SSLContext:
+    if tls is None:
+        raise SiteError(f"cabinet address {url!r}: https needs the certificates of the site")
+    return tls()
 
 
 def _parse(url: str, intersection_id: IntersectionId) -> _Address:
     address = urlsplit(url)
     try:
-        port = address.port or DEFAULT_PORT
+        port = address.port or DEFAULT_PORTS.get(address.scheme, 0)
     except ValueError:
         port = 0
-    if address.scheme != "http" or not address.hostname or not port:
+    if address.scheme not in DEFAULT_PORTS or not address.hostname or not port:
         raise SiteError(f"cabinet address {url!r} of {intersection_id}: must look like http://host:port")
-    return _Address(address.hostname, port, address.path.rstrip("/"))
+    return _Address(address.hostname, port, address.path.rstrip("/"), address.scheme == "https")
 
 
 def _decoded(decode: Callable[[bytes], Answer], answer: bytes) -> Answer | DriverFault:

@@ -7,7 +7,10 @@ are cold at every tick, that was a fifth of the whole tick (docs/adr/0006).
 from __future__ import annotations
 
 import socket
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_LINE_BYTES = 8192
 MAX_HEADERS = 64
@@ -27,12 +30,18 @@ class Answer(NamedTuple):
 
 
 class HttpConnection:
-    """A connection to `host:port` that is opened with the first request, and again after every fault."""
+    """A connection to `host:port` that is opened with the first request, and again after every fault.
 
-    def __init__(self, host: str, port: int) -> None:
+    `token` is sent with every request as a bearer token unless it is empty; `tls` encrypts the connection.
+    """
+
+    def __init__(self, host: str, port: int, *, token: str = "", tls: ssl.SSLContext | None = None) -> None:
         """Prepare; nothing is opened yet."""
         self._address = (host, port)
-        self._host = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._tls = tls
+        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        proof = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._headers = f"HTTP/1.1\r\nHost: {name}\r\n{proof}"
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
@@ -59,11 +68,13 @@ class HttpConnection:
         if self._socket is None or self._reader is None:
             self._socket = socket.create_connection(self._address, timeout_s)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                self._socket = self._tls.wrap_socket(self._socket, server_hostname=self._address[0])
             self._reader = self._socket.makefile("rb")
         return self._socket, self._reader
 
     def _request(self, method: str, path: str, body: bytes | None) -> bytes:
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n"
+        head = f"{method} {path} {self._headers}"
         if body is None:
             return f"{head}\r\n".encode("ascii")
         return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode("ascii") + body

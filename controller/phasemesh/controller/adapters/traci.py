@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
 from phasemesh.contract.errors import EndpointError, MissingExtraError, SiteError
-from phasemesh.contract.intersection import ZONES_M, Lane
+from phasemesh.contract.intersection import ZONES_M, Intersection, Lane
 from phasemesh.contract.units import LaneId
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.cabinet.cabinet import Cabinet
@@ -95,6 +95,7 @@ class TraciDriver:
         self._tls_id = tls_id
         self._cabinet = cabinet
         self._seen: dict[LaneId, frozenset[str]] = {}
+        self._crossings = _crossings(cabinet.intersection)
         session.drivers.append(self)
 
     def attach(self, boot_id: int) -> DriverFault | None:
@@ -128,8 +129,42 @@ class TraciDriver:
     def note_step(self, step: int, now_s: float) -> None:
         """Read the detectors and step the cabinet."""
         exits = _exits(self._cabinet)
-        readings = tuple(self._read(lane, exits[lane.id]) for lane in self._cabinet.intersection.lanes)
+        people = self._people() if self._crossings else {}
+        readings = tuple(
+            self._read_crossing(lane, people.get(lane.approach, {}))
+            if lane.id in self._crossings
+            else self._read(lane, exits[lane.id])
+            for lane in self._cabinet.intersection.lanes
+        )
         self._cabinet.step(step, now_s, readings)
+
+    def _people(self) -> dict[str, dict[str, float]]:
+        """How long each person has stood before a crossing of the intersection, by the edge of that crossing."""
+        person = self._session.connection.person
+        edges = {lane.approach for lane in self._cabinet.intersection.lanes if lane.id in self._crossings}
+        waiting: dict[str, dict[str, float]] = {}
+        for name in person.getIDList():
+            if float(person.getSpeed(name)) < HALTING_MPS and (edge := str(person.getNextEdge(name))) in edges:
+                waiting.setdefault(edge, {})[name] = float(person.getWaitingTime(name))
+        return waiting
+
+    def _read_crossing(self, lane: Lane, waits_s: dict[str, float]) -> LaneReading:
+        """The people who stand before a crossing; it has nothing downstream."""
+        arrived = waits_s.keys() - self._seen.get(lane.id, frozenset())
+        self._seen[lane.id] = frozenset(waits_s)
+        count = float(len(waits_s))
+        return LaneReading(
+            queue_veh=count,
+            vehicles_50m_veh=count,
+            vehicles_100m_veh=count,
+            vehicles_150m_veh=count,
+            arrivals_veh=float(len(arrived)),
+            wait_s=max(waits_s.values(), default=0.0),
+            mean_speed_mps=0.0 if waits_s else lane.speed_limit_mps,
+            downstream_queue_veh=0.0,
+            downstream_vehicles_veh=0.0,
+            downstream_room_ratio=1.0,
+        )
 
     def _read(self, lane: Lane, exits: tuple[LaneId, ...]) -> LaneReading:
         vehicle = self._session.connection.vehicle
@@ -175,6 +210,11 @@ class _Downstream(NamedTuple):
     queue_veh: float
     vehicles_veh: float
     room_ratio: float
+
+
+def _crossings(intersection: Intersection) -> frozenset[LaneId]:
+    """Where people wait for a green."""
+    return frozenset(lane for movement in intersection.movements if movement.is_crossing for lane in movement.lanes)
 
 
 def _within(distances_m: dict[str, float], limit_m: float) -> int:

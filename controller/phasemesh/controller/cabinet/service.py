@@ -6,8 +6,8 @@ Handlers and cabinets share one event loop, so that no lock is needed; bodies ar
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
-from types import GenericAlias
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,8 +16,17 @@ from fastapi import FastAPI, Request, Response
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.cabinet.bodies import CabinetFault, LeaseRequest
+from phasemesh.controller.cabinet.arbiter import CLAIMS
+from phasemesh.controller.cabinet.bodies import (
+    CabinetControl,
+    CabinetFault,
+    FaultReport,
+    LeaseRequest,
+    OverrideRequest,
+    ResetRequest,
+)
 from phasemesh.controller.cabinet.cabinet import Cabinet
+from phasemesh.controller.cabinet.document import Route, components, paths
 
 MAX_WAIT_S = 30.0
 """Longest wait of one long poll, in seconds."""
@@ -43,7 +52,7 @@ class CabinetBoard:
     def publish(self) -> None:
         """Wake everyone who waits for a step that has been reached."""
         for name, waiting in self._waiting.items():
-            step = self.cabinets[name].snapshot().step if waiting else 0
+            step = self.cabinets[name].present_step if waiting else 0
             for after_step, future in waiting:
                 if step > after_step and not future.done():
                     future.set_result(None)
@@ -54,11 +63,10 @@ class CabinetBoard:
 
     async def newer(self, name: IntersectionId, after_step: int, timeout_s: float) -> Snapshot | None:
         """The snapshot of cabinet `name` once its step is above `after_step`; None when that takes too long."""
-        snapshot = self.cabinets[name].snapshot()
         if self._is_closed:
             return None
-        if snapshot.step > after_step:
-            return snapshot
+        if self.cabinets[name].present_step > after_step:
+            return self.cabinets[name].snapshot()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(name, [])
         waiting.append((after_step, future))
@@ -81,6 +89,8 @@ class CabinetService:
         self._commands = msgspec.json.Decoder(Command)
         self._leases = msgspec.json.Decoder(LeaseRequest)
         self._readings = msgspec.json.Decoder(tuple[LaneReading, ...])
+        self._overrides = msgspec.json.Decoder(OverrideRequest)
+        self._resets = msgspec.json.Decoder(ResetRequest)
 
     async def list_cabinets(self, _request: Request) -> Response:
         """Ids of the cabinets in this process."""
@@ -92,8 +102,10 @@ class CabinetService:
         try:
             after_step = int(request.query_params.get("after_step", "-1"))
             timeout_s = float(request.query_params.get("timeout_s", "0"))
-        except ValueError as error:
-            return _json(422, CabinetFault(f"after_step and timeout_s must be numbers: {error}"))
+        except ValueError:
+            return _json(422, CabinetFault("after_step must be a whole number and timeout_s a number"))
+        if not math.isfinite(timeout_s):
+            return _json(422, CabinetFault("timeout_s must be finite"))
         if cabinet is None:
             return _unknown(request)
         snapshot = await self._board.newer(cabinet.intersection.id, after_step, timeout_s)
@@ -133,35 +145,104 @@ class CabinetService:
         cabinet.read(readings)
         return _json(200, cabinet.snapshot())
 
+    async def override(self, request: Request) -> Response:
+        """Take the signal in hand as an operator: flash, stop time or a stage, until it ends by itself."""
+        return await self._put_in_force(request, is_preemption=False)
+
+    async def end_override(self, request: Request) -> Response:
+        """End what an operator asked for."""
+        return self._end(request, is_preemption=False)
+
+    async def preempt(self, request: Request) -> Response:
+        """Ask for a stage for a train, a fire engine or a bus, until it ends by itself; asking again renews it."""
+        return await self._put_in_force(request, is_preemption=True)
+
+    async def end_preempt(self, request: Request) -> Response:
+        """End a preemption or transit priority."""
+        return self._end(request, is_preemption=True)
+
+    async def read_faults(self, request: Request) -> Response:
+        """What is latched, what was reset, and whether it is kept on disk."""
+        cabinet = self._cabinet_of(request)
+        return _unknown(request) if cabinet is None else _json(200, cabinet.faults)
+
+    async def reset_fault(self, request: Request) -> Response:
+        """Clear a latched fault; 409 while its cause still holds."""
+        cabinet, rule = self._cabinet_of(request), request.path_params["rule"]
+        asked = _decoded(self._resets, await request.body())
+        if cabinet is None or isinstance(asked, CabinetFault):
+            return _unknown(request) if cabinet is None else _json(422, asked)
+        if rule not in {fault.rule for fault in cabinet.faults.latched}:
+            return _json(404, CabinetFault(f"{rule!r} is not latched"))
+        refusal = cabinet.reset(rule, _principal(request), asked.reason)
+        return _json(409, CabinetFault(refusal)) if refusal else _json(200, cabinet.faults)
+
+    async def _put_in_force(self, request: Request, *, is_preemption: bool) -> Response:
+        cabinet = self._cabinet_of(request)
+        asked = _decoded(self._overrides, await request.body())
+        if cabinet is None or isinstance(asked, CabinetFault):
+            return _unknown(request) if cabinet is None else _json(422, asked)
+        if CLAIMS[asked.kind].is_preemption is not is_preemption:
+            return _json(422, CabinetFault(f"kind: must be one of {_kinds(is_preemption=is_preemption)}"))
+        answer = cabinet.override(asked.kind, asked.stage, asked.ttl_s, reason=asked.reason, who=_principal(request))
+        return _json(422, answer) if isinstance(answer, CabinetFault) else _control(cabinet)
+
+    def _end(self, request: Request, *, is_preemption: bool) -> Response:
+        cabinet, kind = self._cabinet_of(request), request.path_params["kind"]
+        if cabinet is None:
+            return _unknown(request)
+        known = {each.value: each for each, claim in CLAIMS.items() if claim.is_preemption is is_preemption}
+        if kind not in known or not cabinet.cancel(known[kind]):
+            return _json(404, CabinetFault(f"there is no {kind!r} in force"))
+        return _control(cabinet)
+
     def _cabinet_of(self, request: Request) -> Cabinet | None:
         return self._board.cabinets.get(IntersectionId(request.path_params["cabinet_id"]))
 
 
-BodyType = type[Any] | GenericAlias
-"""What msgspec decodes: a struct, or a container of structs."""
 Body = TypeVar("Body")
 
 
-class Route(msgspec.Struct, frozen=True):
-    """One endpoint: its method, path, handler of `CabinetService`, and the structs of its bodies.
-
-    Ids of cabinets may hold any character, slashes included.
-    """
-
-    method: str
-    path: str
-    handler: str
-    answer: BodyType
-    body: BodyType | None = None
-
+_CABINET = "/v1/cabinets/{cabinet_id:path}"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v1/cabinets", "list_cabinets", list[str]),
-    Route("GET", "/v1/cabinets/{cabinet_id:path}/state", "read_state", Snapshot),
-    Route("POST", "/v1/cabinets/{cabinet_id:path}/command", "obey", AppliedCommand, Command),
-    Route("POST", "/v1/cabinets/{cabinet_id:path}/lease", "lease", Snapshot, LeaseRequest),
-    Route("PUT", "/v1/cabinets/{cabinet_id:path}/detectors", "detect", Snapshot, tuple[LaneReading, ...]),
+    Route("GET", "/v1/cabinets", "list_cabinets", "viewer", list[str]),
+    Route(
+        "GET",
+        f"{_CABINET}/state",
+        "read_state",
+        "viewer",
+        Snapshot,
+        parameters=(("after_step", "integer"), ("timeout_s", "number")),
+        answers=((204, "There is no newer step yet"),),
+    ),
+    Route("POST", f"{_CABINET}/command", "obey", "agent", AppliedCommand, Command),
+    Route(
+        "POST",
+        f"{_CABINET}/lease",
+        "lease",
+        "agent",
+        Snapshot,
+        LeaseRequest,
+        answers=((409, "A newer agent holds the cabinet"),),
+    ),
+    Route("PUT", f"{_CABINET}/detectors", "detect", "agent", Snapshot, tuple[LaneReading, ...]),
+    Route("POST", f"{_CABINET}/override", "override", "operator", CabinetControl, OverrideRequest),
+    Route("DELETE", f"{_CABINET}/override/{{kind}}", "end_override", "operator", CabinetControl),
+    Route("POST", f"{_CABINET}/preempt", "preempt", "operator", CabinetControl, OverrideRequest),
+    Route("DELETE", f"{_CABINET}/preempt/{{kind}}", "end_preempt", "operator", CabinetControl),
+    Route("GET", f"{_CABINET}/faults", "read_faults", "viewer", FaultReport),
+    Route(
+        "POST",
+        f"{_CABINET}/faults/{{rule}}/reset",
+        "reset_fault",
+        "operator",
+        FaultReport,
+        ResetRequest,
+        answers=((409, "The cause still holds"),),
+    ),
 )
+"""Those of every tick first, as the routes are tried in this order."""
 
 
 def cabinet_app(board: CabinetBoard) -> FastAPI:
@@ -180,66 +261,26 @@ def cabinet_app(board: CabinetBoard) -> FastAPI:
 class _Documented(FastAPI):
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        document["paths"] = _paths()
-        bodies = [body for route in ROUTES for body in (route.answer, route.body) if body is not None]
-        document["components"] = {"schemas": _schemas([*bodies, CabinetFault])[1]}
+        document["paths"] = paths(ROUTES, CabinetService)
+        document["components"] = components(ROUTES)
         return document
-
-
-def _paths() -> dict[str, dict[str, Any]]:
-    return {
-        route.path.replace(":path", ""): {
-            route.method.lower(): {
-                "summary": (getattr(CabinetService, route.handler).__doc__ or "").strip(),
-                "operationId": route.handler,
-                "parameters": _parameters(route),
-                "responses": {str(status): answer for status, answer in _answers(route).items()},
-                **(_body(route.body) if route.body is not None else {}),
-            }
-        }
-        for route in ROUTES
-    }
-
-
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    named = [("cabinet_id", "path", "string")] if "{cabinet_id" in route.path else []
-    asked = [("after_step", "query", "integer"), ("timeout_s", "query", "number")]
-    return [
-        {"name": name, "in": place, "required": place == "path", "schema": {"type": kind}}
-        for name, place, kind in (*named, *(asked if route.handler == "read_state" else ()))
-    ]
-
-
-def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
-    fault = {"content": {"application/json": {"schema": _schema(CabinetFault)}}}
-    return {
-        200: {"description": "Done", "content": {"application/json": {"schema": _schema(route.answer)}}},
-        404: {"description": "There is no such cabinet", **fault},
-        422: {"description": "The request cannot be understood", **fault},
-        **_other_answers(route, fault),
-    }
-
-
-def _other_answers(route: Route, fault: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    if route.body is LeaseRequest:
-        return {409: {"description": "A newer agent holds the cabinet", **fault}}
-    return {204: {"description": "There is no newer step yet"}} if route.handler == "read_state" else {}
-
-
-def _body(body: BodyType) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(body)}}}}
-
-
-def _schema(body: BodyType) -> dict[str, Any]:
-    return _schemas([body])[0][0]
-
-
-def _schemas(bodies: list[BodyType]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-    return msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
 
 
 def _json(status: int, body: object) -> Response:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+
+
+def _control(cabinet: Cabinet) -> Response:
+    return _json(200, CabinetControl(cabinet.mode, cabinet.overrides))
+
+
+def _kinds(*, is_preemption: bool) -> str:
+    return ", ".join(kind for kind, claim in CLAIMS.items() if claim.is_preemption is is_preemption)
+
+
+def _principal(request: Request) -> str:
+    """The name under which the access layer let the request in, empty without such a layer."""
+    return str(request.scope.get("principal", ""))
 
 
 def _unknown(request: Request) -> Response:

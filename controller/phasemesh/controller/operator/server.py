@@ -10,7 +10,9 @@ from phasemesh.contract.errors import EndpointError
 
 if TYPE_CHECKING:
     import uvicorn
-    from fastapi import FastAPI
+
+    from phasemesh.controller.access.middleware import App
+    from phasemesh.controller.access.tls import TlsFiles
 
 SWITCH_INTERVAL_S = 0.0005
 """For `sys.setswitchinterval` of a process that serves beside a decision loop.
@@ -42,8 +44,10 @@ class OperatorServer:
         self._listener.close()
 
 
-def serve_in_thread(app: FastAPI, host: str, port: int) -> OperatorServer:
+def serve_in_thread(app: App, host: str, port: int, tls: TlsFiles | None = None) -> OperatorServer:
     """Serve `app` at `host` and `port` (0 for any free one) until the server is closed or the process ends.
+
+    With `tls` it is served over HTTPS alone.
 
     Raises:
         EndpointError: the address cannot be bound; no thread has been started.
@@ -59,7 +63,11 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> OperatorServer:
         log_config=None,
         log_level="warning",
         access_log=False,
+        # A header must not tell from where a request comes: addresses decide what is open, and are audited.
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=1,
+        **(tls.server_options() if tls is not None else {}),
     )
     return OperatorServer(uvicorn.Server(config), listener)
 

@@ -1,5 +1,7 @@
 """The operator's endpoints: read-only, each a pure function of the newest published state and the time.
 
+`ROLES` says who may read which; the gate that asks for it is `controller/access/middleware.py`.
+
 FastAPI is imported only when an app is made, because an agent decides long before anybody asks it anything, and may
 run without any endpoint.
 """
@@ -14,7 +16,10 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from phasemesh.contract.units import MonoNs
-from phasemesh.controller.operator import views
+from phasemesh.controller.access.access import OPEN
+from phasemesh.controller.access.middleware import RouteRole
+from phasemesh.controller.access.roles import Role
+from phasemesh.controller.operator import event_views, views
 from phasemesh.controller.operator.snapshot import OperatorState
 from phasemesh.controller.telemetry.records import TickRecord
 
@@ -36,7 +41,8 @@ class Reply(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """One row of the table of endpoints: `schema` is the type of a body of `media_type`.
 
-    `refusal` is the type of a body with status 503, or None for an endpoint that always answers.
+    `refusal` is the type of a body with status 503, or None for an endpoint that always answers. `role` is what a
+    caller must have: `open` is for anybody on this machine, and for viewers from elsewhere.
     """
 
     path: str
@@ -45,6 +51,7 @@ class Route(msgspec.Struct, frozen=True):
     schema: Any
     refusal: Any = views.NoStateView
     media_type: str = JSON
+    role: str = Role.VIEWER
 
 
 def _json(view: object, *, is_good: bool = True) -> Reply:
@@ -96,9 +103,12 @@ ROUTES: tuple[Route, ...] = (
         _livez,
         views.LivenessView,
         views.LivenessView,
+        role=OPEN,
     ),
-    Route("/readyz", "Whether the policy is in control", _readyz, views.ReadinessView, views.ReadinessView),
-    Route("/healthz", "Health of every component", _healthz, views.HealthView, views.HealthView, HEALTH_JSON),
+    Route("/readyz", "Whether the policy is in control", _readyz, views.ReadinessView, views.ReadinessView, role=OPEN),
+    Route(
+        "/healthz", "Health of every component", _healthz, views.HealthView, views.HealthView, HEALTH_JSON, role=OPEN
+    ),
     Route("/v1/phase", "What the signal shows, and the rung of the ladder", _of_tick(views.phase), views.PhaseView),
     Route(
         "/v1/neighbours",
@@ -112,8 +122,27 @@ ROUTES: tuple[Route, ...] = (
         _of_tick(lambda _state, record, _now: views.decision(record)),
         views.DecisionView,
     ),
+    Route(
+        "/v1/detectors",
+        "Every lane's detectors, and whether they are believed",
+        _of_tick(lambda state, record, _: event_views.detectors(state, record)),
+        list[event_views.DetectorView],
+    ),
+    Route(
+        "/v1/events",
+        "The newest entries of the event log, oldest first",
+        _of_tick(lambda state, _record, _now: event_views.events(state)),
+        list[event_views.EventView],
+    ),
     Route("/v1/version", "What this agent is and runs", _version, views.VersionView),
 )
+METRICS_PATH = "/metrics"
+ROLES: tuple[RouteRole, ...] = (
+    *(RouteRole("GET", route.path, route.role) for route in ROUTES),
+    RouteRole("GET", METRICS_PATH, OPEN),
+    RouteRole("GET", "/openapi.json", Role.VIEWER),
+)
+"""What every path of the app demands."""
 
 
 def operator_app(
@@ -160,7 +189,7 @@ def operator_app(
 
 def _metrics_route(registry: CollectorRegistry) -> Route:
     return Route(
-        "/metrics",
+        METRICS_PATH,
         "Metrics for Prometheus",
         lambda _state, _now: Reply(200, generate_latest(registry)),
         str,

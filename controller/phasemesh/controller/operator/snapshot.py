@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from phasemesh.contract.units import MonoNs
-from phasemesh.controller.telemetry.records import RecordHeader, Rung, TickRecord
+from phasemesh.controller.ladder_table import Rung
+from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
+from phasemesh.controller.telemetry.signal_events import Event
 from phasemesh.controller.telemetry.tick_metrics import DropCount
 
 
@@ -14,7 +16,8 @@ class OperatorState(msgspec.Struct, frozen=True):
 
     `last_tick_mono_ns` is when the loop last turned, with or without a decision. `record` is its newest tick and
     `record_mono_ns` when that ended, None before the first. `drops` and `lost_records` are totals since the agent's
-    start, `recorder_fault` why records are being lost at present, or empty.
+    start, `recorder_fault` why records are being lost at present, or empty. `events` are the newest entries of the
+    event log, oldest first.
     """
 
     header: RecordHeader
@@ -27,6 +30,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     lost_records: int = 0
     recorder_fault: str = ""
     record_mono_ns: MonoNs | None = None
+    events: tuple[Event, ...] = ()
 
 
 class OperatorBoard:

@@ -7,15 +7,16 @@ from enum import StrEnum
 import msgspec
 import numpy as np
 
-from phasemesh.contract.command import Interval, SignalState, lights
+from phasemesh.contract.command import CommandKind, Interval, SignalState, lights
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
+from phasemesh.controller.ladder_table import POLICY_RUNGS, LadderEvent, Rung
 from phasemesh.controller.operator.snapshot import OperatorState
-from phasemesh.controller.telemetry.records import STEP_NAMES, PeerInput, Rung, Source, TickRecord
+from phasemesh.controller.telemetry.records import STEP_NAMES, PeerInput, Source, TickRecord
+from phasemesh.controller.telemetry.tick_metrics import latched_rules
 
 DEAD_AFTER_TICKS = 3
 """A decision loop that has not turned for longer than this is dead."""
-ARMED_RUNGS = frozenset({Rung.COORDINATED, Rung.ISOLATED})
 
 
 class Status(StrEnum):
@@ -115,11 +116,13 @@ class DecisionView(msgspec.Struct, frozen=True):
     mask_probability: list[float | None]
     hyper_action: list[float | None]
     wanted_stage: int
+    kind: CommandKind
     stage: int
     rule: str
     is_accepted: bool
     rung: Rung
     reason: str
+    in_force: tuple[LadderEvent, ...]
     comm_misses: tuple[IntersectionId, ...]
     step_ms: dict[str, float]
     cpu_ms: float
@@ -165,7 +168,7 @@ def readiness(state: OperatorState | None, now: MonoNs) -> ReadinessView:
         return ReadinessView(is_ready=False, rung=None, reason="the decision loop has not turned yet")
     if not liveness(state, now).is_alive:
         return ReadinessView(is_ready=False, rung=state.rung, reason="the decision loop no longer turns")
-    return ReadinessView(is_ready=state.rung in ARMED_RUNGS, rung=state.rung, reason=state.reason)
+    return ReadinessView(is_ready=state.rung in POLICY_RUNGS, rung=state.rung, reason=state.reason)
 
 
 def health(state: OperatorState | None, now: MonoNs, version: str) -> HealthView:
@@ -176,6 +179,8 @@ def health(state: OperatorState | None, now: MonoNs, version: str) -> HealthView
     checks = {
         "decision_loop:age": [_loop_check(state, now)],
         "ladder:rung": [_rung_check(state)],
+        "guard:latched": [_latch_check(state.record)],
+        "detectors:trusted": [_detector_check(state.record)],
         "neighbours:fresh": [_neighbour_check(state.record)],
         "recorder:lost": [_recorder_check(state)],
     }
@@ -192,6 +197,21 @@ def _loop_check(state: OperatorState, now: MonoNs) -> Check:
 def _rung_check(state: OperatorState) -> Check:
     status = Status.GOOD if state.rung is Rung.COORDINATED else Status.DEGRADED
     return Check(status, observed_value=state.rung.value, output=state.reason)
+
+
+def _latch_check(record: TickRecord | None) -> Check:
+    rules = sorted(latched_rules(record)) if record else []
+    status = Status.DEGRADED if rules else Status.GOOD
+    output = f"waiting for an operator: {', '.join(rules)}" if rules else ""
+    return Check(status, observed_value=len(rules), observed_unit="rules", output=output)
+
+
+def _detector_check(record: TickRecord | None) -> Check:
+    faults = record.detector_faults if record else ()
+    lanes = len(record.snapshot.readings) if record else 0
+    output = ", ".join(f"{fault.lane}: {fault.kind}" for fault in faults)
+    status = Status.DEGRADED if faults else Status.GOOD
+    return Check(status, observed_value=lanes - len(faults), observed_unit=f"of {lanes}", output=output)
 
 
 def _neighbour_check(record: TickRecord | None) -> Check:
@@ -238,6 +258,7 @@ def time_left_s(signal: SignalState, timing: StageTiming, now_s: float) -> tuple
     """The least and the most seconds that the interval of `signal` still lasts, with the times of its stage."""
     low_s, high_s = {
         Interval.GREEN: (timing.min_green_s, timing.absolute_max_green_s),
+        Interval.PED_CLEARANCE: (timing.ped_clearance_s, timing.ped_clearance_s),
         Interval.YELLOW: (timing.yellow_s, timing.yellow_s),
         Interval.RED_CLEARANCE: (timing.red_clearance_s, timing.red_clearance_s),
     }[signal.interval]
@@ -277,11 +298,13 @@ def decision(record: TickRecord) -> DecisionView:
         mask_probability=_floats(record.mask_probability),
         hyper_action=_floats(record.hyper_action),
         wanted_stage=record.wanted_stage,
+        kind=record.kind,
         stage=record.stage,
         rule=record.rule,
         is_accepted=record.is_accepted,
         rung=record.rung,
         reason=record.reason,
+        in_force=record.in_force,
         comm_misses=record.comm_misses,
         step_ms=dict(zip(STEP_NAMES, record.step_ms, strict=False)),
         cpu_ms=record.cpu_ms,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -13,11 +12,10 @@ import zmq
 from zmq.utils import z85
 
 from phasemesh.contract.errors import SiteError
+from phasemesh.controller.access.private_file import OTHERS, write_private
 
 KEY_CHARACTERS = 40
 """Length of a CURVE key in Z85, the printable form of its 32 bytes (ZeroMQ RFC 32)."""
-SECRET_MODE = 0o600
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -60,31 +58,9 @@ def write_secret(path: Path, secret: str) -> None:
     """
     decode_key(secret, f"the secret for {path}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            _fill(handle, f"{secret}\n".encode("ascii"))
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        write_private(path, f"{secret}\n".encode("ascii"))
     except OSError as error:
         raise SiteError(f"cannot write the secret {path}: {error.strerror}; check the folder") from error
-
-
-def _fill(handle: int, content: bytes) -> None:
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), SECRET_MODE)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_secret(path: Path) -> str:
@@ -95,7 +71,7 @@ def read_secret(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & _OTHERS:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & OTHERS:
                 raise SiteError(f"the secret {path} is open to other users; run: chmod 600 {path}")
             content = file.read(4 * KEY_CHARACTERS)
     except OSError as error:

@@ -9,10 +9,14 @@ from types import MappingProxyType
 import msgspec
 
 from phasemesh.contract.messages import HELLO_STEP, MessageFault, PeerMessage, decode_message
+from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.peers.transport import Arrival
 from phasemesh.controller.safety.case import NeighbourCase
 from phasemesh.controller.safety.input_rules import neighbour_usable
+
+MAX_FRAME_BYTES = PEER_STATE.max_bytes - len(PEER_STATE.prefix)
+"""Longest frame that is looked at, without its topic prefix."""
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -92,6 +96,8 @@ class Mailbox:
     def _checked(self, arrival: Arrival) -> PeerMessage | MessageFault:
         if arrival.peer not in self._lives:
             return MessageFault("unknown", f"{arrival.peer!r} is not a neighbour")
+        if len(arrival.frame) > MAX_FRAME_BYTES:
+            return MessageFault("oversize", f"a frame of {len(arrival.frame)} bytes, {MAX_FRAME_BYTES} are allowed")
         message = decode_message(arrival.frame)
         if isinstance(message, MessageFault):
             return message

@@ -40,6 +40,14 @@ class KeyGate:
         self._thread = threading.Thread(target=self._serve, name="phasemesh-zap", daemon=True)
         self._thread.start()
 
+    def admit(self, listeners: Mapping[IntersectionId, str]) -> None:
+        """Let in `listeners` and nobody else from the next handshake on; connections that stand are left alone.
+
+        Raises:
+            SiteError: A key is malformed or belongs to two intersections; the listeners of before stay.
+        """
+        self._names = _names_by_key(listeners)
+
     @property
     def refused(self) -> int:
         """Handshakes that were refused so far; a refused listener that retries counts each time."""
@@ -80,6 +88,8 @@ class KeyGate:
 def _names_by_key(listeners: Mapping[IntersectionId, str]) -> dict[bytes, IntersectionId]:
     names: dict[bytes, IntersectionId] = {}
     for name, key in listeners.items():
+        if not key:
+            continue  # Revoked: whoever still holds its secret is a stranger.
         other = names.setdefault(decode_key(key, f"the public key of {name!r}"), name)
         if other != name:
             raise SiteError(f"{name!r} and {other!r} have the same public key; give every intersection its own")

@@ -1,15 +1,25 @@
-"""Actuated control on the intersection's own detectors: extend, gap out, max out, skip what nobody calls."""
+"""Actuated control on the intersection's own detectors: extend, gap out, max out, skip what nobody calls.
+
+The passage time is the way through the nearest detection zone: 50 m take 3.6 s at 50 km/h, so a green is extended as
+long as vehicles follow each other more closely than that.
+"""
 
 from __future__ import annotations
 
 from phasemesh.contract.command import TIME_EPSILON_S, Interval, elapsed_green_s
-from phasemesh.contract.detection import LaneReading, Snapshot, plausible
+from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.history import ServiceHistory
-from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.intersection import Intersection, Stage
+from phasemesh.contract.schedule import shortest_green_s
 from phasemesh.contract.timing import StageTiming
-
-MAX_OUT_S = 50.0
-"""Longest green while another stage is called, unless the stage's own maximum is shorter."""
+from phasemesh.controller.plans.demand import (
+    MAX_OUT_S,
+    calling_lanes,
+    extending_lanes,
+    max_outs_s,
+    movement_lanes,
+    whole_lanes,
+)
 
 
 class ActuatedPlan:
@@ -18,37 +28,42 @@ class ActuatedPlan:
     def __init__(
         self, intersection: Intersection, timings: tuple[StageTiming, ...], max_out_s: float = MAX_OUT_S
     ) -> None:
-        """Precompute which lanes call for which movements of `intersection`."""
-        position = {lane.id: index for index, lane in enumerate(intersection.lanes)}
-        self._served = tuple(stage.served for stage in intersection.stages)
-        self._lanes = tuple(frozenset(position[lane] for lane in movement.lanes) for movement in intersection.movements)
-        self._min_greens_s = tuple(timing.min_green_s for timing in timings)
-        self._max_outs_s = tuple(max(timing.min_green_s, min(max_out_s, timing.max_green_s)) for timing in timings)
+        """Precompute which lanes of `intersection` extend each stage, and which call for it from each other one."""
+        stages = intersection.stages
+        self._extending = tuple(extending_lanes(intersection, stage) for stage in stages)
+        self._calling = tuple(tuple(_calling_lanes(intersection, stage, other) for other in stages) for stage in stages)
+        self._shortest_s = tuple(shortest_green_s(timing) for timing in timings)
+        self._max_outs_s = max_outs_s(timings, max_out_s)
 
     def choose(self, snapshot: Snapshot, _history: ServiceHistory, /) -> int:
         """The stage in force while it is extended or nobody else calls, then the next called one in cyclic order."""
         signal = snapshot.signal
         if signal.interval is not Interval.GREEN:
             return signal.stage
-        calls = frozenset(index for index, reading in enumerate(snapshot.readings) if _has_call(reading))
+        calls = calling_lanes(snapshot.readings)
         if self._is_extended(signal.stage, elapsed_green_s(signal, snapshot.now_s), calls):
             return signal.stage
         return self._next_called(signal.stage, calls)
 
     def _is_extended(self, stage: int, green_s: float, calls: frozenset[int]) -> bool:
-        if green_s < self._min_greens_s[stage] - TIME_EPSILON_S:
+        if green_s < self._shortest_s[stage] - TIME_EPSILON_S:
             return True
-        has_vehicles = any(self._lanes[movement] & calls for movement in self._served[stage])
-        return has_vehicles and green_s < self._max_outs_s[stage] - TIME_EPSILON_S
+        return bool(self._extending[stage] & calls) and green_s < self._max_outs_s[stage] - TIME_EPSILON_S
 
     def _next_called(self, stage: int, calls: frozenset[int]) -> int:
-        for step in range(1, len(self._served)):
-            candidate = (stage + step) % len(self._served)
-            if any(self._lanes[movement] & calls for movement in self._served[candidate] - self._served[stage]):
-                return candidate
-        return stage
+        count = len(self._extending)
+        following = ((stage + step) % count for step in range(1, count))
+        return next((each for each in following if self._calling[stage][each] & calls), stage)
 
 
-def _has_call(reading: LaneReading) -> bool:
-    trusted = plausible(reading)
-    return trusted.vehicles_50m_veh > 0 or not trusted.is_valid
+def _calling_lanes(intersection: Intersection, stage: Stage, other: Stage) -> frozenset[int]:
+    """Lanes that call for `other` while `stage` is green: those of the movements that get a green, or a better one.
+
+    A turn that yields may wait for a gap that never comes, so that it calls for a stage that protects it, unless its
+    lane is shared with movements which that stage does not serve.
+    """
+    lanes = movement_lanes(intersection)
+    unserved = frozenset[int]().union(*(lanes[index] for index in other.served - stage.served))
+    yielding = frozenset(stage.permissive) & frozenset(other.protected)
+    turning = frozenset[int]().union(*(lanes[index] for index in yielding))
+    return unserved | (turning & whole_lanes(intersection, other))

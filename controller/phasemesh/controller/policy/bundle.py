@@ -8,15 +8,17 @@ from importlib import metadata
 from pathlib import Path
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from phasemesh.contract.bundle import MANIFEST_NAME, SIGNATURE_NAME, BundleFile, BundleManifest, faults_of_manifest
 from phasemesh.contract.errors import BundleError
+from phasemesh.controller.access.signing import is_signed_by_any
 from phasemesh.controller.policy.session import OnnxPolicy
 
 ENTRY_POINT_GROUP = "phasemesh.bundles"
 """Each entry point is a function that returns a folder whose sub-folders are bundles."""
+MAX_MANIFEST_BYTES = 1_048_576
+"""Longest manifest that is read, before anything is known about it."""
+SIGNATURE_BYTES = 64
 
 
 class LoadedBundle(msgspec.Struct, frozen=True):
@@ -39,14 +41,16 @@ class LoadedBundle(msgspec.Struct, frozen=True):
         path = self.manifest.policies[index]
         graph = self._verified_bytes(path)
         try:
-            return OnnxPolicy(graph)
+            return OnnxPolicy(graph, max_lanes=self.manifest.max_lanes, max_stages=self.manifest.max_stages)
         except BundleError as error:
             raise BundleError(f"{self.folder / path}: {error}") from error
 
     def _verified_bytes(self, path: str) -> bytes:
         listed = next(file for file in self.manifest.files if file.path == path)
         try:
-            content = (self.folder / path).read_bytes()
+            with (self.folder / path).open("rb") as file:
+                # One byte more than was verified: a file that has grown since is altered, however long it is.
+                content = file.read(listed.size_bytes + 1)
         except OSError as error:
             raise BundleError(f"{self.folder / path}: cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != listed.sha256:
@@ -115,9 +119,12 @@ def installed_bundles() -> dict[str, Path]:
 
 def _inspect(folder: Path, trusted_keys: Sequence[bytes]) -> _Inspection:
     try:
-        signed = (folder / MANIFEST_NAME).read_bytes()
+        with (folder / MANIFEST_NAME).open("rb") as file:
+            signed = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         return _Inspection([f"{MANIFEST_NAME}: cannot be read: {error.strerror}"], None)
+    if len(signed) > MAX_MANIFEST_BYTES:
+        return _Inspection([f"{MANIFEST_NAME}: is over the budget of {MAX_MANIFEST_BYTES} bytes"], None)
     faults = _signature_faults(folder, signed, trusted_keys)
     try:
         manifest = msgspec.json.decode(signed, type=BundleManifest)
@@ -131,20 +138,13 @@ def _inspect(folder: Path, trusted_keys: Sequence[bytes]) -> _Inspection:
 
 def _signature_faults(folder: Path, signed: bytes, trusted_keys: Sequence[bytes]) -> list[str]:
     try:
-        signature = (folder / SIGNATURE_NAME).read_bytes()
+        with (folder / SIGNATURE_NAME).open("rb") as file:
+            signature = file.read(SIGNATURE_BYTES + 1)
     except OSError as error:
         return [f"{SIGNATURE_NAME}: the bundle is not signed: {error.strerror}"]
-    if any(_is_signed_by(key, signature, signed) for key in trusted_keys):
+    if is_signed_by_any(trusted_keys, signature, signed):
         return []
     return [f"{SIGNATURE_NAME}: is not the signature of {MANIFEST_NAME} by a trusted key"]
-
-
-def _is_signed_by(key: bytes, signature: bytes, signed: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _file_fault(folder: Path, file: BundleFile) -> str | None:

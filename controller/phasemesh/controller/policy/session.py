@@ -59,14 +59,17 @@ class OnnxPolicy:
 
     Args:
         source: Path of the ONNX file, or its bytes.
+        max_lanes: Most lanes of an intersection that it was made for, None for any; a larger one gets a fault.
+        max_stages: Likewise for stages.
 
     Raises:
         BundleError: The graph cannot be loaded, has other tensors than `INPUTS` and `OUTPUTS`, or fails a first run.
     """
 
-    def __init__(self, source: Path | bytes) -> None:
+    def __init__(self, source: Path | bytes, *, max_lanes: int | None = None, max_stages: int | None = None) -> None:
         name = "the ONNX graph" if isinstance(source, bytes) else str(source)
         self._errors = _runtime().errors
+        self._max_lanes, self._max_stages = max_lanes, max_stages
         try:
             self._session = _open(source)
         except self._errors as error:
@@ -79,6 +82,11 @@ class OnnxPolicy:
 
     def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
         """The outputs of the graph, or why there are none; a pure function of `inputs`, never raises at run time."""
+        if _is_above(len(inputs.lanes), self._max_lanes) or _is_above(len(inputs.stage_state), self._max_stages):
+            return self._too_large(inputs)
+        return self._run(inputs)
+
+    def _run(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
         try:
             arrays = self._session.run(_OUTPUT_NAMES, {name: getattr(inputs, name) for name in _INPUT_NAMES})
         except self._errors as error:
@@ -86,9 +94,15 @@ class OnnxPolicy:
         output = PolicyOutput(*arrays)
         return output if is_finite(output) else PolicyFault("the policy answered a number that is not finite")
 
+    def _too_large(self, inputs: PolicyInput) -> PolicyFault:
+        return PolicyFault(
+            f"{len(inputs.lanes)} lanes and {len(inputs.stage_state)} stages are over the bundle's"
+            f" max_lanes {self._max_lanes}, max_stages {self._max_stages}"
+        )
+
     def _warm_up(self, sizes: dict[str, int]) -> str | None:
         """Why a first run at `sizes` does not give the tensors of the contract; the first runs also fill caches."""
-        output = self.infer(_neutral_input(sizes))
+        output = self._run(_neutral_input(sizes))
         if isinstance(output, PolicyFault):
             return f"fails at {sizes}: {output.reason}"
         for spec in OUTPUTS:
@@ -134,6 +148,10 @@ def _shape(spec: TensorSpec, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def _neutral_input(sizes: dict[str, int]) -> PolicyInput:
     return PolicyInput(*(np.full(_shape(spec, sizes), 0.5, dtype=np.float32) for spec in INPUTS))
+
+
+def _is_above(size: int, limit: int | None) -> bool:
+    return limit is not None and size > limit
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Whose signature a bundle may bear: the keys that ship with phasemesh, and those that the user adds.
+"""Whose signature counts: for bundles the keys that ship with phasemesh too, for sites only those that the user adds.
 
 A key file holds one Ed25519 public key a line, in hexadecimal or base64, with an optional comment after `#`.
 """
@@ -28,9 +28,25 @@ def trusted_folder() -> Path:
 
 
 def trusted_keys() -> tuple[bytes, ...]:
-    """All trusted public keys, 32 bytes each, shipped ones first; raises BundleError for a broken key file."""
-    files = (SHIPPED_KEYS, *sorted(trusted_folder().glob("*.pub")))
+    """Public keys that may sign bundles, 32 bytes each, shipped ones first; BundleError for a broken key file."""
+    return tuple(dict.fromkeys((*read_keys(SHIPPED_KEYS), *site_signers())))
+
+
+def site_signers() -> tuple[bytes, ...]:
+    """Public keys that may sign sites: whoever makes policies has no say over whose streets they run on."""
+    files = sorted(trusted_folder().glob("*.pub"))
     return tuple(dict.fromkeys(key for path in files for key in read_keys(path)))
+
+
+def parse_key(text: str, where: str) -> bytes:
+    """The public key that `text` holds in hexadecimal or base64; raises BundleError, naming `where`, if it is none."""
+    try:
+        key = bytes.fromhex(text) if len(text) == 2 * PUBLIC_KEY_BYTES else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise BundleError(f"{where}: is neither hexadecimal nor base64: {error}") from error
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise BundleError(f"{where}: a public key has {PUBLIC_KEY_BYTES} bytes, this has {len(key)}")
+    return key
 
 
 def read_keys(path: Path) -> list[bytes]:
@@ -40,14 +56,4 @@ def read_keys(path: Path) -> list[bytes]:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read as a file of public keys: {error}") from error
     texts = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1))
-    return [_parse_key(text, f"{path}:{number}") for number, text in texts if text]
-
-
-def _parse_key(text: str, where: str) -> bytes:
-    try:
-        key = bytes.fromhex(text) if len(text) == 2 * PUBLIC_KEY_BYTES else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error) as error:
-        raise BundleError(f"{where}: is neither hexadecimal nor base64: {error}") from error
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise BundleError(f"{where}: a public key has {PUBLIC_KEY_BYTES} bytes, this has {len(key)}")
-    return key
+    return [parse_key(text, f"{path}:{number}") for number, text in texts if text]

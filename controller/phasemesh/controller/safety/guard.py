@@ -1,8 +1,9 @@
 """The guard: judges every request for a stage and says which stages may be asked for. Nothing passes around it.
 
-Order of strength: a running change (I2) and the minimum green (I5) are never cut short by anything; then the duties
-of the intersection (I7, I6); then the request. A duty stands even when the request itself is refused, so that a policy
-that only talks nonsense cannot starve a movement.
+Order of strength: a running change (I2) with its clearance for people (I8), the minimum green (I5), the walk (I8) and
+the red after a yellow (I10) are never cut short by anything; then the duties of the intersection (I7, I6); then the
+request. A duty stands even when the request itself is refused, so that a policy that only talks nonsense cannot starve
+a movement.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.timing import StageTiming
 from phasemesh.controller.safety.case import Finding, GuardCase, Reaction, Verdict
-from phasemesh.controller.safety.duty import duty_of, may_leave_green
+from phasemesh.controller.safety.duty import duty_of, may_leave_green, reverting_movement, waits_of_concern_s
 from phasemesh.controller.safety.junction import survey
 from phasemesh.controller.safety.request_rules import Situation, is_readable, situate
-from phasemesh.controller.safety.rules import PRECEDENCE, REQUEST_RULES
+from phasemesh.controller.safety.rules import PRECEDENCE, REQUEST_CHECKS
 
-_CHECKS = tuple(rule.check for rule in sorted(REQUEST_RULES, key=lambda rule: PRECEDENCE.index(rule.id)))
+_CHECKS = tuple(REQUEST_CHECKS[rule] for rule in PRECEDENCE)
 
 
 class Guard:
@@ -45,19 +46,22 @@ class Guard:
         return has_same_shape and (case.timings is self.timings or case.timings == self.timings)
 
     def legal_stages(self, signal: SignalState, history: ServiceHistory, now_s: float) -> tuple[bool, ...]:
-        """For each stage, whether a fresh request for it would be granted as asked.
+        """For each stage, whether a fresh request for it would be granted as asked while commands are taken at all.
 
         At least one is, as long as `signal` names stages of the intersection and its times are finite.
         """
         junction = self._junction
         if not is_readable(self.intersection, signal, now_s):
             return (False,) * len(self.timings)
-        duty = duty_of(junction, signal, history, now_s)
+        if not may_leave_green(junction, signal, now_s):
+            return tuple(stage == signal.stage for stage in range(len(self.timings)))
+        waiting = waits_of_concern_s(junction, signal, history, now_s)
+        duty = duty_of(junction, signal, history, now_s, waiting)
         if duty is not None:
             return tuple(stage == duty.stage for stage in range(len(self.timings)))
-        may_leave = may_leave_green(junction, signal, now_s)
         return tuple(
-            stage == signal.stage or (may_leave and may_change)
+            stage == signal.stage
+            or (may_change and reverting_movement(junction, signal, history, stage, now_s) is None)
             for stage, may_change in enumerate(junction.may_change[signal.stage])
         )
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
-from phasemesh.contract.command import TIME_EPSILON_S, CommandKind, Interval, SignalState, lights
+from phasemesh.contract.command import TIME_EPSILON_S, CommandKind, Interval, SignalState
+from phasemesh.contract.detection import COMMANDABLE_MODES
 from phasemesh.contract.intersection import Intersection, conflicting_pairs
 from phasemesh.controller.safety.case import Finding, GuardCase, Reaction
-from phasemesh.controller.safety.duty import Duty, duty_of, may_leave_green
-from phasemesh.controller.safety.junction import Junction, conflict_text
+from phasemesh.controller.safety.duty import (
+    Duty,
+    duty_of,
+    has_reached,
+    reverting_movement,
+    wait_warning,
+    waits_of_concern_s,
+)
+from phasemesh.controller.safety.junction import MIN_CHANGE_S, Junction, conflict_text, moving_lights
 
 _KINDS = frozenset(CommandKind)
 
@@ -19,25 +28,33 @@ class Situation(msgspec.Struct, frozen=True):
     """A case beside the tables of its intersection and the duty of the moment.
 
     `asked` is the stage that a whitelisted, fresh request asks for, or None; `target` is the same where it differs
-    from the stage in force, so that granting it would alter the signal.
+    from the stage in force, so that granting it would alter the signal. `can_read` says whether the signal names
+    stages of the intersection and its times are finite; `waiting` holds the waits of concern, by movement, in seconds.
     """
 
     junction: Junction
     case: GuardCase
+    can_read: bool
+    waiting: Mapping[int, float]
     duty: Duty | None
     asked: int | None
     target: int | None
 
 
 def situate(junction: Junction, case: GuardCase) -> Situation:
-    """`case` with what follows from it; a release that will be granted ends every duty."""
+    """`case` with what follows from it.
+
+    A release that will be granted ends every duty, and where nobody may command, others care for the duties.
+    """
+    signal, now_s = case.signal, case.now_s
+    can_read = is_readable(case.intersection, signal, now_s)
+    waiting = waits_of_concern_s(junction, signal, case.history, now_s) if can_read else {}
     is_admitted = not whitelist_fault(case) and is_fresh(case)
-    if is_admitted and case.kind == CommandKind.RELEASE:
-        return Situation(junction, case, duty=None, asked=None, target=None)
-    can_read = is_readable(case.intersection, case.signal, case.now_s)
-    duty = duty_of(junction, case.signal, case.history, case.now_s) if can_read else None
+    if case.mode not in COMMANDABLE_MODES or (is_admitted and case.kind == CommandKind.RELEASE):
+        return Situation(junction, case, can_read, waiting, duty=None, asked=None, target=None)
+    duty = duty_of(junction, signal, case.history, now_s, waiting) if can_read else None
     asked = int(case.stage) if is_admitted else None
-    return Situation(junction, case, duty, asked, None if asked == case.signal.stage else asked)
+    return Situation(junction, case, can_read, waiting, duty, asked, None if asked == signal.stage else asked)
 
 
 def is_readable(intersection: Intersection, signal: SignalState, now_s: float) -> bool:
@@ -85,11 +102,11 @@ def fresh(situation: Situation) -> Finding | None:
 def without_conflict(situation: Situation) -> Finding | None:
     """I1: two conflicting movements are never let in together; a conflict that is shown already is for an operator."""
     junction, case = situation.junction, situation.case
-    if junction.is_conflict_free or not is_readable(case.intersection, case.signal, case.now_s):
+    if junction.is_conflict_free or not situation.can_read:
         return None
     if situation.target is not None and (text := junction.new_conflicts[case.signal.stage][situation.target]):
         return Finding("I1", Reaction.REJECT, f"stage {situation.target}: {text}")
-    shown = conflict_text(conflicting_pairs(case.intersection, lights(case.intersection, case.signal)))
+    shown = conflict_text(conflicting_pairs(case.intersection, moving_lights(case.intersection, case.signal)))
     return Finding("I1", Reaction.LATCH, f"shown now: {shown}") if shown else None
 
 
@@ -106,12 +123,12 @@ def in_order(situation: Situation) -> Finding | None:
 
 def yellow_in_range(situation: Situation) -> Finding | None:
     """I3: no change from or to a stage whose yellow is outside its range."""
-    return _change_fault(situation, "I3", situation.junction.yellow_faults)
+    return _change_fault(situation, "I3", situation.junction.faults.yellow)
 
 
 def clearance_in_range(situation: Situation) -> Finding | None:
     """I4: no change from or to a stage whose red clearance is outside its range."""
-    return _change_fault(situation, "I4", situation.junction.clearance_faults)
+    return _change_fault(situation, "I4", situation.junction.faults.clearance)
 
 
 def _change_fault(situation: Situation, rule: str, faults: tuple[str, ...]) -> Finding | None:
@@ -125,14 +142,21 @@ def _change_fault(situation: Situation, rule: str, faults: tuple[str, ...]) -> F
 
 def min_green_over(situation: Situation) -> Finding | None:
     """I5: a green that has not lasted its minimum is held."""
+    green_s = _green_to_end_s(situation)
+    if green_s is None:
+        return None
+    min_green_s = situation.junction.timings[situation.case.signal.stage].min_green_s
+    if has_reached(green_s, min_green_s):
+        return None
+    return Finding("I5", Reaction.HOLD, f"green for {green_s:.1f} s of at least {min_green_s:.1f} s")
+
+
+def _green_to_end_s(situation: Situation) -> float | None:
+    """How long the green has lasted that the request would end, in seconds; None when it would end none."""
     signal = situation.case.signal
     if situation.target is None or signal.interval is not Interval.GREEN:
         return None
-    now_s = situation.case.now_s
-    if may_leave_green(situation.junction, signal, now_s):
-        return None
-    green_s, min_green_s = now_s - signal.since_s, situation.junction.timings[signal.stage].min_green_s
-    return Finding("I5", Reaction.HOLD, f"green for {green_s:.1f} s of at least {min_green_s:.1f} s")
+    return situation.case.now_s - signal.since_s
 
 
 def max_green_kept(situation: Situation) -> Finding | None:
@@ -141,8 +165,12 @@ def max_green_kept(situation: Situation) -> Finding | None:
 
 
 def max_wait_kept(situation: Situation) -> Finding | None:
-    """I7: a called movement that has waited its maximum is served next."""
-    return _forced(situation, "I7")
+    """I7: a called movement that has waited its maximum is served next; at two thirds of it the wait is told."""
+    forced = _forced(situation, "I7")
+    if forced is not None:
+        return forced
+    warning = wait_warning(situation.junction, situation.waiting)
+    return Finding("I7", Reaction.LOG, warning) if warning else None
 
 
 def _forced(situation: Situation, rule: str) -> Finding | None:
@@ -150,3 +178,55 @@ def _forced(situation: Situation, rule: str) -> Finding | None:
     if duty is None or duty.rule != rule or duty.stage == situation.asked:
         return None
     return Finding(rule, Reaction.FORCE, duty.detail, duty.stage)
+
+
+def people_kept(situation: Situation) -> Finding | None:
+    """I8: a walk lasts its minimum, people may finish it, and no change has times too short for them."""
+    if situation.target is None:
+        return None
+    short = _change_fault(situation, "I8", situation.junction.faults.crossing)
+    if short is not None:
+        return short
+    signal = situation.case.signal
+    if signal.interval is Interval.PED_CLEARANCE:
+        return Finding("I8", Reaction.HOLD, f"people are clearing a crossing of stage {signal.from_stage}")
+    green_s, walk_s = _green_to_end_s(situation), situation.junction.walk_s[signal.stage]
+    if green_s is None or walk_s == 0.0 or has_reached(green_s, walk_s):
+        return None
+    return Finding("I8", Reaction.HOLD, f"walk for {green_s:.1f} s of at least {walk_s:.1f} s")
+
+
+def rings_kept(situation: Situation) -> Finding | None:
+    """I9: only movements that the table of concurrency lists together are green together."""
+    if situation.target is None:
+        return None
+    fault = situation.junction.faults.ring[situation.target]
+    return Finding("I9", Reaction.REJECT, f"stage {situation.target}: {fault}") if fault else None
+
+
+def red_revert_over(situation: Situation) -> Finding | None:
+    """I10: a movement that has closed is not opened again before its yellow and its least red are over."""
+    case, target = situation.case, situation.target
+    if target is None or case.signal.interval is not Interval.GREEN:
+        return None
+    movement = reverting_movement(situation.junction, case.signal, case.history, target, case.now_s)
+    if movement is None:
+        return None
+    closed_s = case.now_s - case.history.movement_green_s[movement]
+    least_s = situation.junction.revert_s[movement]
+    detail = f"movement {movement} closed {closed_s:.1f} s ago, it opens after {least_s:.1f} s at the earliest"
+    return Finding("I10", Reaction.HOLD, detail)
+
+
+def commandable(situation: Situation) -> Finding | None:
+    """I11: nothing is granted to anybody who commands during preemption, manual control, stop time or flash."""
+    mode = situation.case.mode
+    return None if mode in COMMANDABLE_MODES else Finding("I11", Reaction.REJECT, f"the cabinet is in {mode}")
+
+
+def rate_kept(situation: Situation) -> Finding | None:
+    """I15: however short a minimum green is, a signal begins at most one change a second."""
+    green_s = _green_to_end_s(situation)
+    if green_s is None or has_reached(green_s, MIN_CHANGE_S):
+        return None
+    return Finding("I15", Reaction.HOLD, f"the stage in force began {green_s:.1f} s ago, at least {MIN_CHANGE_S:.0f} s")

@@ -1,27 +1,36 @@
-"""THE RULE TABLE: every invariant that the guard keeps, one row and one function each.
+"""THE RULE TABLE: every invariant of the street, one row and one function each.
 
-A new invariant is a row here and a function in the file of its scope. Rules that judge requests also need their place
+A new invariant is a row here and a function in the file of its scope. Whatever judges a request also needs its place
 in `PRECEDENCE`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from phasemesh.contract.timing import TIMING_RANGES
-from phasemesh.controller.safety import input_rules, request_rules
+from phasemesh.contract.timing import MIN_WALK_S, RED_REVERT_S, TIMING_RANGES, UNIT_RANGES, WALK_S, TimingRange
+from phasemesh.controller.safety import detectors, input_rules, request_rules, unit_rules
 from phasemesh.controller.safety.case import (
+    ApprovalCase,
     ClockCase,
+    ConfigCase,
     DeadlineCase,
     Finding,
+    LeaseCase,
+    ModeCase,
     NeighbourCase,
     PolicyCase,
     Reaction,
+    ReadbackCase,
     Scope,
+    StartupCase,
+    WriterCase,
 )
+from phasemesh.controller.safety.detectors import DetectorHealth
+from phasemesh.controller.safety.junction import MIN_CHANGE_S
 from phasemesh.controller.safety.request_rules import Situation
 
 CaseT = TypeVar("CaseT")
@@ -40,8 +49,7 @@ class Rule(msgspec.Struct, Generic[CaseT], frozen=True):
     check: Callable[[CaseT], Finding | None]
 
 
-def _range_text(name: str) -> str:
-    allowed = TIMING_RANGES[name]
+def _range_text(allowed: TimingRange) -> str:
     low, high = allowed.street
     low_simulation, high_simulation = allowed.simulation
     return f"{low:g} to {high:g} s on the street, {low_simulation:g} to {high_simulation:g} s in simulation"
@@ -74,7 +82,7 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
         scope=Scope.REQUEST,
         reaction=Reaction.REJECT,
         default="4 s",
-        allowed=_range_text("yellow_s"),
+        allowed=_range_text(TIMING_RANGES["yellow_s"]),
         source=TIMING_RANGES["yellow_s"].source,
         check=request_rules.yellow_in_range,
     ),
@@ -84,7 +92,7 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
         scope=Scope.REQUEST,
         reaction=Reaction.REJECT,
         default="1 s",
-        allowed=_range_text("red_clearance_s"),
+        allowed=_range_text(TIMING_RANGES["red_clearance_s"]),
         source=TIMING_RANGES["red_clearance_s"].source,
         check=request_rules.clearance_in_range,
     ),
@@ -94,7 +102,7 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
         scope=Scope.REQUEST,
         reaction=Reaction.HOLD,
         default="7 s, left turns 5 s",
-        allowed=_range_text("min_green_s"),
+        allowed=_range_text(TIMING_RANGES["min_green_s"]),
         source=TIMING_RANGES["min_green_s"].source,
         check=request_rules.min_green_over,
     ),
@@ -104,19 +112,49 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
         scope=Scope.REQUEST,
         reaction=Reaction.FORCE,
         default="60 s, absolute 120 s",
-        allowed=_range_text("max_green_s"),
+        allowed=_range_text(TIMING_RANGES["max_green_s"]),
         source=f"{TIMING_RANGES['max_green_s'].source}; absolute maximum: engineering choice",
         check=request_rules.max_green_kept,
     ),
     Rule(
         id="I7",
-        title="A called movement that has waited its maximum is served next",
+        title="A called movement that has waited its maximum is served next; two thirds of it are told",
         scope=Scope.REQUEST,
         reaction=Reaction.FORCE,
-        default="180 s",
-        allowed=_range_text("max_wait_s"),
+        default="180 s, told from 120 s on",
+        allowed=_range_text(TIMING_RANGES["max_wait_s"]),
         source=TIMING_RANGES["max_wait_s"].source,
         check=request_rules.max_wait_kept,
+    ),
+    Rule(
+        id="I8",
+        title="People get their walk and the time to finish it; their clearance is never cut",
+        scope=Scope.REQUEST,
+        reaction=Reaction.HOLD,
+        default=f"walk {WALK_S:g} s, clearance of the longest crossing at 1.07 m/s, 3 s before conflicting green",
+        allowed=f"walk at least {MIN_WALK_S:g} s, clearance at least the way across",
+        source="MUTCD 4E.06",
+        check=request_rules.people_kept,
+    ),
+    Rule(
+        id="I9",
+        title="Only movements that the table of concurrency lists together are green together",
+        scope=Scope.REQUEST,
+        reaction=Reaction.REJECT,
+        default="no table: no rings",
+        allowed="the table of the site",
+        source="NTCIP 1202 phaseConcurrency",
+        check=request_rules.rings_kept,
+    ),
+    Rule(
+        id="I10",
+        title="A movement that has closed stays red for a while before it opens again",
+        scope=Scope.REQUEST,
+        reaction=Reaction.HOLD,
+        default=f"{RED_REVERT_S:g} s of red",
+        allowed="none",
+        source="NEMA TS 2 red revert; NTCIP 1202 unitRedRevert",
+        check=request_rules.red_revert_over,
     ),
     Rule(
         id="I13",
@@ -127,6 +165,16 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
         allowed="0 s to 1 tick old",
         source="engineering choice; late commands ended control in carma-streets 271",
         check=request_rules.fresh,
+    ),
+    Rule(
+        id="I15",
+        title="A signal begins at most one change a second, however short its minimum greens are",
+        scope=Scope.REQUEST,
+        reaction=Reaction.HOLD,
+        default=f"{MIN_CHANGE_S:g} s",
+        allowed="none",
+        source="engineering choice",
+        check=request_rules.rate_kept,
     ),
     Rule(
         id="I17",
@@ -140,6 +188,84 @@ REQUEST_RULES: tuple[Rule[Situation], ...] = (
     ),
 )
 
+MODE_RULES: tuple[Rule[ModeCase], ...] = (
+    Rule(
+        id="I11",
+        title="No commands during preemption, manual control, stop time or flash, nor for a while after them",
+        scope=Scope.UNIT,
+        reaction=Reaction.RELEASE,
+        default="60 s after",
+        allowed=_range_text(UNIT_RANGES["resume_s"]),
+        source=f"NTCIP 1202 unitControlStatus; {UNIT_RANGES['resume_s'].source}",
+        check=unit_rules.unit_commandable,
+    ),
+)
+
+STARTUP_RULES: tuple[Rule[StartupCase], ...] = (
+    Rule(
+        id="I12",
+        title="An agent reads valid states for a whole window before its first command",
+        scope=Scope.UNIT,
+        reaction=Reaction.RELEASE,
+        default="10 s",
+        allowed=_range_text(UNIT_RANGES["startup_window_s"]),
+        source=UNIT_RANGES["startup_window_s"].source,
+        check=unit_rules.startup_over,
+    ),
+)
+
+LEASE_RULES: tuple[Rule[LeaseCase], ...] = (
+    Rule(
+        id="I14",
+        title="A command is obeyed for a while and no longer; a cabinet without an end to it is not commanded",
+        scope=Scope.UNIT,
+        reaction=Reaction.RELEASE,
+        default=f"the longer of {unit_rules.MIN_LEASE_S:g} s and {unit_rules.LEASE_TICKS} ticks",
+        allowed="finite and at least the default",
+        source="NTCIP 1202 unitBackupTime, which 0 switches off; values: engineering choice",
+        check=unit_rules.lease_sound,
+    ),
+)
+
+READBACK_RULES: tuple[Rule[ReadbackCase], ...] = (
+    Rule(
+        id="I16",
+        title="A cabinet shows in time what it accepted, or the agent lets go",
+        scope=Scope.UNIT,
+        reaction=Reaction.RELEASE,
+        default=f"{unit_rules.READBACK_S:g} s beside the running change, {unit_rules.MAX_STRIKES} strikes in a row",
+        allowed="none",
+        source="engineering choice",
+        check=unit_rules.readback_agrees,
+    ),
+)
+
+WRITER_RULES: tuple[Rule[WriterCase], ...] = (
+    Rule(
+        id="I18",
+        title="One life of one agent commands",
+        scope=Scope.UNIT,
+        reaction=Reaction.REJECT,
+        default="the newest boot id, numbers that rise",
+        allowed="none",
+        source="engineering choice: fencing token",
+        check=unit_rules.single_writer,
+    ),
+)
+
+CONFIG_RULES: tuple[Rule[ConfigCase], ...] = (
+    Rule(
+        id="I19",
+        title="Agent and cabinet follow the same conflicts, stages and times",
+        scope=Scope.UNIT,
+        reaction=Reaction.LATCH,
+        default="equal SHA-256 of intersection and times",
+        allowed="none",
+        source="engineering choice; conflict monitors have a soldered program card",
+        check=unit_rules.config_agrees,
+    ),
+)
+
 POLICY_RULES: tuple[Rule[PolicyCase], ...] = (
     Rule(
         id="I20",
@@ -150,6 +276,22 @@ POLICY_RULES: tuple[Rule[PolicyCase], ...] = (
         allowed="1 logit a stage",
         source="measured: onnxruntime answers NaN with NaN and no error, so that argmax is stage 0",
         check=input_rules.policy_usable,
+    ),
+)
+
+DETECTOR_RULES: tuple[Rule[DetectorHealth], ...] = (
+    Rule(
+        id="I21",
+        title="A broken detector calls constantly; without a single sound one the policy gives way",
+        scope=Scope.DETECTOR,
+        reaction=Reaction.REPLACE,
+        default=(
+            f"unchanged for {detectors.STUCK_ON_S:g} s, silent by day for {detectors.STUCK_OFF_S:g} s,"
+            f" over {detectors.FLUTTER_VEH:g} arrivals a minute; clean for {detectors.CLEAN_S:g} s"
+        ),
+        allowed="values within the plausible range",
+        source="NTCIP 1202 MaxPresence, NoActivity, ErraticCounts; values: engineering choice",
+        check=detectors.no_detector_trusted,
     ),
 )
 
@@ -192,7 +334,45 @@ CLOCK_RULES: tuple[Rule[ClockCase], ...] = (
     ),
 )
 
-RULES = (*REQUEST_RULES, *POLICY_RULES, *NEIGHBOUR_RULES, *DEADLINE_RULES, *CLOCK_RULES)
+APPROVAL_RULES: tuple[Rule[ApprovalCase], ...] = (
+    Rule(
+        id="I25",
+        title="Nothing is obeyed that the guard of the agent has not let pass just before",
+        scope=Scope.UNIT,
+        reaction=Reaction.REJECT,
+        default="1 tick",
+        allowed="0 s to 1 tick old",
+        source="engineering choice; the TC bit of British outstations",
+        check=unit_rules.approved,
+    ),
+)
 
-PRECEDENCE = ("I17", "I13", "I1", "I3", "I4", "I2", "I5", "I7", "I6")
+RULES: tuple[Rule[Any], ...] = tuple(
+    sorted(
+        (
+            *REQUEST_RULES,
+            *MODE_RULES,
+            *STARTUP_RULES,
+            *LEASE_RULES,
+            *READBACK_RULES,
+            *WRITER_RULES,
+            *CONFIG_RULES,
+            *POLICY_RULES,
+            *DETECTOR_RULES,
+            *NEIGHBOUR_RULES,
+            *DEADLINE_RULES,
+            *CLOCK_RULES,
+            *APPROVAL_RULES,
+        ),
+        key=lambda rule: int(rule.id[1:]),
+    )
+)
+
+REQUEST_CHECKS: dict[str, Callable[[Situation], Finding | None]] = {
+    **{rule.id: rule.check for rule in REQUEST_RULES},
+    "I11": request_rules.commandable,
+}
+"""What the guard asks of a request, by rule; I11 is a rule between agent and unit that also refuses every request."""
+
+PRECEDENCE = ("I17", "I13", "I11", "I1", "I9", "I3", "I4", "I8", "I2", "I5", "I15", "I10", "I7", "I6")
 """The order in which the findings on a request are listed; a force decides, then the first that rejects or holds."""

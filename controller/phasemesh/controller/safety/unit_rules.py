@@ -35,10 +35,9 @@ def unit_commandable(case: ModeCase) -> Finding | None:
     """I11: no commands during preemption, manual control, stop time or flash, nor for a while after them."""
     if case.mode not in COMMANDABLE_MODES:
         return Finding("I11", Reaction.RELEASE, f"the cabinet is in {case.mode}")
-    if case.clear_s < case.resume_s - TIME_EPSILON_S:
-        detail = f"the cabinet is free since {case.clear_s:.1f} s of {case.resume_s:.1f} s"
-        return Finding("I11", Reaction.RELEASE, detail)
-    return None
+    if case.clear_s >= case.resume_s - TIME_EPSILON_S:
+        return None
+    return Finding("I11", Reaction.RELEASE, f"the cabinet is free since {case.clear_s:.1f} s of {case.resume_s:.1f} s")
 
 
 def startup_over(case: StartupCase) -> Finding | None:

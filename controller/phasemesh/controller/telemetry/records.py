@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from phasemesh.contract.command import AppliedCommand
+from phasemesh.contract.command import AppliedCommand, CommandKind
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import RecordError
 from phasemesh.contract.history import ServiceHistory
@@ -28,10 +28,17 @@ from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.messages import PeerMessage
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import PlanKind
-from phasemesh.contract.timing import StageTiming
+from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.ladder import Standing
+from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.ladder_table import Rung as Rung  # noqa: PLC0414 (readers of records look for it here)
+from phasemesh.controller.safety.case import Finding
+from phasemesh.controller.safety.detectors import DetectorFault, DetectorHealth
+from phasemesh.controller.trouble import Circumstances
+from phasemesh.controller.unit_watch import UnitWatch
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 """Longest body that a reader believes in; a record of a large intersection is a few kilobytes."""
@@ -39,23 +46,18 @@ STEP_NAMES = ("observe", "publish", "receive", "mask", "infer", "recall", "guard
 """The nine steps of a tick, in the order of `TickRecord.step_ms`."""
 
 
-class Rung(StrEnum):
-    """How far an agent has come down the ladder; every rung is safe, the first is the best."""
-
-    COORDINATED = "COORDINATED"
-    ISOLATED = "ISOLATED"
-    LOCAL = "LOCAL"
-    RELEASED = "RELEASED"
-
-
 class Source(StrEnum):
-    """Who chose the wanted stage: the policy, a memory, the local plan, or nobody, because the tick was late."""
+    """Who chose the wanted stage: the policy, a memory, the local plan, or nobody.
+
+    Nobody chose where the tick was late (`hold`) or where the cabinet was left to its own plan (`release`).
+    """
 
     POLICY = "policy"
     LTM = "ltm"
     STM = "stm"
     PLAN = "plan"
     HOLD = "hold"
+    RELEASE = "release"
 
 
 class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="header"):
@@ -78,6 +80,7 @@ class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     bundle_digest: str
     plan: PlanKind
     boot_id: int
+    unit: UnitTiming = SIMULATED_UNIT
 
 
 class PeerInput(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -92,13 +95,16 @@ class PeerInput(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="tick"):
     """One tick: its inputs, what the policy answered, what was chosen, what the guard and the cabinet made of it.
 
-    `now_s` is the cabinet time at which the guard judged. `history_before`, `hidden_before` and `step_before` are what
-    the agent carried into the tick, so that each tick can be re-run by itself. `snapshot` is as received, before any
-    plausibility check; `peers` are in the order of `Intersection.neighbours`. Arrays are little-endian single
-    precision bytes: `mask_noise`, `mask` and `mask_probability` [K], `hidden_before` [H], `logits` [S],
-    `hyper_action` [k]; empty when there was none. `wanted_stage` is what `source` chose, `stage` what the guard left
-    of it and `rule` the rule that changed it. `step_ms` holds the wall time of each of `STEP_NAMES`, `cpu_ms` the
-    processor time of the whole tick.
+    `now_s` is the cabinet time at which the guard judged. The fields that end in `_before` are what the agent carried
+    into the tick, so that each tick can be re-run by itself; `circumstances` are its inputs beside snapshot and
+    messages. `snapshot` is as received, before any plausibility check; `peers` are in the order of
+    `Intersection.neighbours`. Arrays are little-endian single precision bytes: `mask_noise`, `mask` and
+    `mask_probability` [K], `hidden_before` [H], `logits` [S], `hyper_action` [k]; empty when there was none.
+    `findings` are those about unit and detectors, `detector_faults` all detectors that were not trusted, `in_force` all
+    events that kept the agent on `rung`. `wanted_stage` is what `source` chose, `stage` what the guard left of it,
+    `rule` the rule that changed it, and `kind` what was asked of the cabinet. `step_ms` holds the wall time of each of
+    `STEP_NAMES`, `cpu_ms` the processor time of the whole tick. `policy_fault` says why the policy had no answer,
+    `command_fault` why the driver had none.
     """
 
     tick: int
@@ -110,6 +116,10 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     history_before: ServiceHistory
     hidden_before: bytes
     step_before: int
+    detectors_before: DetectorHealth
+    unit_before: UnitWatch
+    standing_before: Standing
+    circumstances: Circumstances
     logits: bytes
     mask: bytes
     mask_probability: bytes
@@ -117,16 +127,26 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     legal: tuple[bool, ...]
     source: Source
     wanted_stage: int
+    kind: CommandKind
     stage: int
     rule: str
     is_accepted: bool
     applied: AppliedCommand | None
     rung: Rung
     reason: str
+    in_force: tuple[LadderEvent, ...]
+    findings: tuple[Finding, ...]
+    detector_faults: tuple[DetectorFault, ...]
     comm_misses: tuple[IntersectionId, ...]
     step_ms: tuple[float, ...]
     cpu_ms: float
-    fault: str
+    policy_fault: str
+    command_fault: str
+
+    @property
+    def fault(self) -> str:
+        """Why the policy had no answer and why the driver could not command, or nothing."""
+        return "; ".join(reason for reason in (self.policy_fault, self.command_fault) if reason)
 
 
 class Gap(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="gap"):
@@ -161,7 +181,8 @@ class RecordWriter:
 
     Records are handed to the system every `flush_every` ticks and at close; one at a time costs some microseconds and
     keeps the last tick of an agent that is killed. When the file would outgrow `max_bytes` it becomes
-    `<path>.1`, replacing an older one, and a new file begins; so does a file that is already there at start-up.
+    `<path>.1`, replacing an older one, and a new file begins; so does a file that is already there at start-up. The
+    header is written with the format of this writer, whatever it says.
     After a failed write, `retry_every` records are lost before the next attempt. `lost` counts all lost records,
     `fault` is the present trouble, or empty.
     """
@@ -178,7 +199,7 @@ class RecordWriter:
         self.lost = 0
         self.fault = ""
         self._path = path
-        self._header = _frame(header)
+        self._header = _frame(msgspec.structs.replace(header, format=RECORD_FORMAT))
         self._max_bytes = max_bytes
         self._flush_every = flush_every
         self._retry_every = retry_every
@@ -288,8 +309,8 @@ def _header(path: Path, body: bytes, spec_hash: str) -> RecordHeader:
         tag, version, found = msgspec.msgpack.decode(body, type=list[msgspec.Raw])[:3]
         if msgspec.msgpack.decode(tag) != "header":
             raise RecordError(f"{path}: is not a record: it does not begin with a header")
-        if msgspec.msgpack.decode(version) != RECORD_FORMAT:
-            raise RecordError(f"{path}: is not of record format {RECORD_FORMAT}, which this phasemesh reads")
+        if (written := msgspec.msgpack.decode(version)) != RECORD_FORMAT:
+            raise RecordError(f"{path}: is of record format {written!r}, this phasemesh reads {RECORD_FORMAT}")
         if (named := msgspec.msgpack.decode(found, type=str)) != spec_hash:
             raise RecordError(f"{path}: recorded with observation spec {named}, this phasemesh has {spec_hash}")
         return _HEADER_DECODER.decode(body)

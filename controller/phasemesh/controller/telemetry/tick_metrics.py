@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from phasemesh.contract.command import Interval, SignalState
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.telemetry.records import RecordHeader, Rung, TickRecord
+from phasemesh.controller.ladder_table import ROWS, Ending, Rung
+from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
 
 DECISION_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 UNKNOWN_NEIGHBOUR = "unknown"
@@ -37,7 +38,8 @@ class TickSummary(msgspec.Struct, frozen=True):
     the command of the tick. `rejected_rule` is the rule by which the guard changed the wanted stage and
     `adapter_error` the kind of a driver's fault, both empty for none. `neighbour_ages_s` are in the order of
     `Intersection.neighbours`, None for one never heard. `drops` and `store_write_errors` are totals since the
-    agent's start.
+    agent's start. `latched` are the rules whose breach waits for an operator, of the agent and of its cabinet;
+    `detector_faults` are pairs of lane and kind; `clock_step_s` is how far the wall clock jumped.
     """
 
     rung: Rung
@@ -52,6 +54,10 @@ class TickSummary(msgspec.Struct, frozen=True):
     neighbour_ages_s: tuple[float | None, ...] = ()
     drops: tuple[DropCount, ...] = ()
     store_write_errors: int = 0
+    latched: frozenset[str] = frozenset()
+    detector_faults: frozenset[tuple[str, str]] = frozenset()
+    is_readback_mismatch: bool = False
+    clock_step_s: float = 0.0
 
 
 def drop_counts(faults: Mapping[tuple[IntersectionId, str], int]) -> tuple[DropCount, ...]:
@@ -83,7 +89,17 @@ def summarise(
         neighbour_ages_s=tuple(None if peer.age_ticks is None else peer.age_ticks * tick_s for peer in record.peers),
         drops=drops,
         store_write_errors=store_write_errors,
+        latched=latched_rules(record),
+        detector_faults=frozenset((fault.lane, str(fault.kind)) for fault in record.detector_faults),
+        is_readback_mismatch=any(finding.rule == "I16" for finding in record.findings),
+        clock_step_s=abs(record.circumstances.clock_step_s),
     )
+
+
+def latched_rules(record: TickRecord) -> frozenset[str]:
+    """The rules that only an operator can reset, of the agent and of its cabinet."""
+    own = (ROWS[event] for event in record.in_force)
+    return frozenset(row.rule for row in own if row.ending is Ending.LATCHED) | frozenset(record.snapshot.latched)
 
 
 class TickMetrics:
@@ -96,6 +112,7 @@ class TickMetrics:
         self._name_build(header)
         self._name_decision()
         self._name_neighbours(header.intersection.neighbours)
+        self._name_safety()
         green = Counter(
             "tsc_phase_green_seconds", "Cabinet time for which a stage was green.", ["stage"], registry=self.registry
         )
@@ -160,12 +177,32 @@ class TickMetrics:
             registry=self.registry,
         )
 
+    def _name_safety(self) -> None:
+        registry = self.registry
+        self._changes = Counter(
+            "tsc_ladder_changes", "Changes of the rung, by the rung that was reached.", ["to"], registry=registry
+        )
+        self._latched = Gauge(
+            "tsc_guard_latched", "1 while a breach of the rule waits for an operator.", ["rule"], registry=registry
+        )
+        self._detector_faults = Gauge(
+            "tsc_detector_fault", "1 while a detector is not trusted.", ["detector", "kind"], registry=registry
+        )
+        self._mismatches = Counter(
+            "tsc_readback_mismatch", "Ticks in which the cabinet did not show what it accepted.", registry=registry
+        )
+        self._clock_steps = Counter(
+            "tsc_clock_step_seconds", "By how much the wall clock jumped, in either direction.", registry=registry
+        )
+
     def note(self, summary: TickSummary) -> None:
         """Count one tick; only the decision loop calls this."""
         last = self._last
         if last is None or last.rung != summary.rung:
             for rung, mode in self._modes.items():
                 mode.set(rung == summary.rung)
+            self._changes.labels(summary.rung.value).inc()
+        self._note_safety(summary, last)
         self._duration.observe(summary.decision_s)
         self._last_decision.set(summary.uptime_s)
         self._note_faults(summary, 0 if last is None else last.store_write_errors)
@@ -187,6 +224,18 @@ class TickMetrics:
             self._adapter_errors.labels(summary.adapter_error).inc()
         if summary.store_write_errors > stored_before:
             self._store_errors.inc(summary.store_write_errors - stored_before)
+
+    def _note_safety(self, summary: TickSummary, last: TickSummary | None) -> None:
+        latched_before = last.latched if last else frozenset[str]()
+        for rule in summary.latched ^ latched_before:
+            self._latched.labels(rule).set(rule in summary.latched)
+        faults_before = last.detector_faults if last else frozenset[tuple[str, str]]()
+        for lane, kind in summary.detector_faults ^ faults_before:
+            self._detector_faults.labels(lane, kind).set((lane, kind) in summary.detector_faults)
+        if summary.is_readback_mismatch:
+            self._mismatches.inc()
+        if summary.clock_step_s:
+            self._clock_steps.inc(summary.clock_step_s)
 
     def _note_drops(self, drops: tuple[DropCount, ...]) -> None:
         for drop in drops:

@@ -12,14 +12,14 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.report.page import banner, heading, page, paragraph, picture, table
-from phasemesh.sim_harness.report.run_report import DELAY_MEANING, PAGE_NAME
+from phasemesh.sim_harness.report.run_report import DELAY_MEANING, PAGE_NAME, unsafe_line
 from phasemesh.sim_harness.report.strip_plot import strip_png
 from phasemesh.sim_harness.report.table import COLUMNS, Summary, summary_rows, table_text
 from phasemesh.sim_harness.result import LOCK_DELAY_S, RunResult
 
 JSON_NAME = "results.json"
 CSV_NAME = "results.csv"
-LEFT_OUT = frozenset({"series", "intersections", "versions", "program_changes"})
+LEFT_OUT = frozenset({"series", "intersections", "versions", "program_changes", "monitor_findings"})
 """Fields that do not fit a cell; `results.json` has them."""
 
 
@@ -57,7 +57,7 @@ def results_csv(results: Sequence[RunResult]) -> str:
 
 
 def _flat(result: RunResult) -> dict[str, object]:
-    """The cells of a run; the counts of the guard's rules are one cell, since other runs know other rules."""
+    """The cells of a run; counts by rule or check are one cell, since other runs know others."""
     cells: dict[str, object] = {}
     fields: Mapping[str, Any] = msgspec.to_builtins(result)
     for name, value in fields.items():
@@ -65,12 +65,18 @@ def _flat(result: RunResult) -> dict[str, object]:
             continue
         if name == "guard_rejections":
             cells[name] = sum(value.values())
-            cells[f"{name}_by_rule"] = ";".join(f"{rule}={count}" for rule, count in value.items())
+            cells[f"{name}_by_rule"] = _counts(value)
+        elif name == "monitor_trips_by_check":
+            cells[name] = _counts(value)
         elif isinstance(value, dict):
             cells |= {f"{name}_{key}": part for key, part in value.items()}
         else:
             cells[name] = ";".join(value) if isinstance(value, list | tuple) else value
     return cells | {"is_locked": result.is_locked}
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ";".join(f"{name}={count}" for name, count in counts.items())
 
 
 def compare_page(results: Sequence[RunResult]) -> str:
@@ -87,7 +93,8 @@ def compare_page(results: Sequence[RunResult]) -> str:
         DELAY_MEANING,
         f"Runs with more than {LOCK_DELAY_S:.0f} s of delay count as locked. Medians, means and the range are over all "
         "complete runs, locked ones included; the number of locked runs stands apart. Counts of vehicles are means "
-        "over the runs, collisions are summed up.",
+        "over the runs, collisions and trips of the monitor are summed up.",
+        "The monitor watches the lights that SUMO really showed; under a controller of ours it must never trip.",
         "The ratio compares the median delay with that of the rule whose median is smallest on the same scenario, "
         "over the same simulated time; without such a rule there is none.",
     )
@@ -97,7 +104,8 @@ def compare_page(results: Sequence[RunResult]) -> str:
 def _warnings(results: Sequence[RunResult]) -> list[str]:
     interrupted = sum(not result.is_complete for result in results)
     text = f"{interrupted} of {len(results)} runs were interrupted; they are left out wherever a complete run exists."
-    return [banner(text)] if interrupted else []
+    unsafe = [unsafe_line(result) for result in results if result.is_unsafe]
+    return [banner(line) for line in (*unsafe, *([text] if interrupted else []))]
 
 
 def _section(scenario: str, rows: Sequence[Summary]) -> list[str]:

@@ -6,13 +6,16 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+DENSE_FROM = 8
+"""Tables with more columns are set smaller."""
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f23; --soft: #5b6570; --line: #d5dae0; --paper: #fff; --mark: #e6f1f8;
   --warn: #fdecdf; --warn-line: #d55e00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #a3adb8; --line: #3a424b; --paper: #15181b;
   --mark: #17303f; --warn: #3d2413; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 72rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 75rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
@@ -22,6 +25,8 @@ th, td { padding: .35rem .55rem; border-bottom: 1px solid var(--line); text-alig
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } thead th { white-space: normal; }
 th:first-child, td:first-child, .facts td { text-align: left; } .facts td, .facts th { white-space: normal;
   vertical-align: top; }
+.dense table { font-size: .78rem; } .dense th, .dense td { padding: .3rem .26rem; }
+.dense td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 tr.mark { background: var(--mark); font-weight: 600; }
 .banner { background: var(--warn); border-left: .35rem solid var(--warn-line); padding: .6rem .9rem; margin: 1rem 0;
   max-width: none; font-weight: 600; }
@@ -56,14 +61,18 @@ def banner(text: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], marked: frozenset[int] = frozenset()) -> str:
-    """A table that scrolls sideways on a narrow screen; `marked` are the indices of highlighted rows."""
+    """A table that scrolls sideways on a narrow screen; `marked` are the indices of highlighted rows.
+
+    Many columns make a dense table, which fits a page of 1200 pixels with the fourteen columns of the widest report.
+    """
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headers)
     lines = [
         ('<tr class="mark">' if index in marked else "<tr>") + "".join(f"<td>{escape(cell)}</td>" for cell in row)
         for index, row in enumerate(rows)
     ]
     body = "\n".join(f"{line}</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    kind = "wide dense" if len(headers) > DENSE_FROM else "wide"
+    return f'<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
 
 
 def fact_table(facts: Sequence[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.collect import TickTotals
 from phasemesh.sim_harness.metrics import iterate_trips
 from phasemesh.sim_harness.report.bar_plots import WORST, intersections_png, latency_png
-from phasemesh.sim_harness.report.facts import FACTS
+from phasemesh.sim_harness.report.facts import FACTS, SAFETY
 from phasemesh.sim_harness.report.map_plot import edge_losses, map_png, read_road_map
 from phasemesh.sim_harness.report.page import banner, fact_table, folded_list, heading, page, paragraph, picture, table
 from phasemesh.sim_harness.report.table import RUN_COLUMNS, best_rule, run_rows, summary_rows, table_text
@@ -98,6 +98,9 @@ def run_page(material: RunMaterial) -> str:
         *_warnings(result),
         heading("This run beside the others" if material.others else "This run"),
         *_comparison(material),
+        heading("Safety"),
+        fact_table([(fact.title, fact.text(result)) for fact in SAFETY]),
+        *_findings(result),
         heading("How it ran"),
         fact_table([(fact.title, fact.text(result)) for fact in FACTS]),
         *_lists(result),
@@ -109,6 +112,8 @@ def run_page(material: RunMaterial) -> str:
 
 def _warnings(result: RunResult) -> list[str]:
     warnings = []
+    if result.is_unsafe:
+        warnings.append(unsafe_line(result))
     if not result.is_complete:
         warnings.append(
             f"This run was interrupted after {result.seconds:,.0f} simulated seconds. All numbers cover that part only "
@@ -136,6 +141,20 @@ def _comparison(material: RunMaterial) -> list[str]:
         else "Among these runs is no complete one of a rule over the same simulated time, so there is no ratio."
     )
     return [table(headers, cells, marked=frozenset({0})), paragraph(told), paragraph(DELAY_MEANING, "soft")]
+
+
+def unsafe_line(result: RunResult) -> str:
+    """One line about a run of ours in which the monitor tripped."""
+    first = f"; the first is {result.monitor_findings[0]}" if result.monitor_findings else ""
+    return (
+        f"{result.controller} on {result.scenario}, seed {result.seed}: trips of the monitor:"
+        f" {result.monitor_trips:,}{first}"
+    )
+
+
+def _findings(result: RunResult) -> list[str]:
+    """The first findings of the monitor in words; the counts by check stand in the table."""
+    return [folded_list("First findings of the monitor", result.monitor_findings)] if result.monitor_findings else []
 
 
 def _lists(result: RunResult) -> list[str]:

@@ -65,12 +65,16 @@ Value = float | str | None
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column: what stands over it, how its value comes from a row, and the format of numbers."""
+    """One column: what stands over it, how its value comes from a row, and the format of numbers.
+
+    `short` stands over it in a terminal, whose columns are narrow; the header itself where it is empty.
+    """
 
     title: str
     unit: str
     value: Callable[[Summary], Value]
     form: str = ""
+    short: str = ""
 
     @property
     def header(self) -> str:
@@ -181,6 +185,12 @@ def _total(pick: Callable[[RunResult], int]) -> Callable[[Summary], int]:
     return lambda row: sum(pick(run) for run in row.measured)
 
 
+def _trips(row: Summary) -> int | None:
+    """Trips of the monitor under a controller of ours; programs of SUMO are not ours to judge."""
+    runs = [run for run in row.runs if run.agents_mode != "none"]
+    return sum(run.monitor_trips for run in runs) if runs else None
+
+
 def _spread(row: Summary) -> str:
     delays = [run.delay_s for run in row.measured]
     return f"{min(delays):.2f} to {max(delays):.2f}"
@@ -211,11 +221,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("Duration", "s", _mean(lambda run: run.duration_s), ",.1f"),
     Column("Waiting", "s", _mean(lambda run: run.waiting_s), ",.1f"),
     Column("Completed", "veh", _mean(lambda run: run.completed), ",.1f"),
-    Column("Unfinished", "veh", _mean(lambda run: run.unfinished), ",.1f"),
-    Column("Undeparted", "veh", _mean(lambda run: run.undeparted), ",.1f"),
-    Column("Collisions", "total", _total(lambda run: run.collisions), ",d"),
+    Column("Unfinished", "veh", _mean(lambda run: run.unfinished), ",.1f", "Under way, veh"),
+    Column("Undeparted", "veh", _mean(lambda run: run.undeparted), ",.1f", "Not in, veh"),
+    Column("Collisions", "total", _total(lambda run: run.collisions), ",d", "Crashes"),
+    Column("Monitor trips", "total", _trips, ",d"),
 )
-"""Of a comparison: counts of vehicles are means over the runs, collisions the sum."""
+"""Of a comparison: counts of vehicles are means over the runs, collisions and trips the sum."""
 
 RUN_COLUMNS: tuple[Column, ...] = (
     CONTROLLER,
@@ -226,11 +237,12 @@ RUN_COLUMNS: tuple[Column, ...] = (
     Column("Waiting", "s", _mean(lambda run: run.waiting_s), ",.1f"),
     Column("Loaded", "veh", _total(lambda run: run.loaded), ",d"),
     Column("Completed", "veh", _total(lambda run: run.completed), ",d"),
-    Column("Unfinished", "veh", _total(lambda run: run.unfinished), ",d"),
-    Column("Undeparted", "veh", _total(lambda run: run.undeparted), ",d"),
-    Column("Collisions", "", _total(lambda run: run.collisions), ",d"),
+    Column("Unfinished", "veh", _total(lambda run: run.unfinished), ",d", "Under way, veh"),
+    Column("Undeparted", "veh", _total(lambda run: run.undeparted), ",d", "Not in, veh"),
+    Column("Collisions", "", _total(lambda run: run.collisions), ",d", "Crashes"),
     Column("Emergency stops", "", _total(lambda run: run.emergency_stops), ",d"),
     Column("Teleports", "", _total(lambda run: run.teleports), ",d"),
+    Column("Monitor trips", "", _trips, ",d"),
 )
 """Of one run beside others."""
 
@@ -243,24 +255,30 @@ TERMINAL_TITLES = frozenset(
         "Min to max",
         "Delay / best rule",
         "Locked",
-        "Waiting",
         "Unfinished",
         "Undeparted",
         "Collisions",
+        "Monitor trips",
     }
 )
-"""Columns that fit a terminal of 100 characters; the pages show all of them."""
+"""Columns that fit a terminal of 120 characters; the pages show all of them."""
+TERMINAL_RUN_TITLES = TERMINAL_TITLES | {"Waiting"}
+"""Likewise for one run, which has fewer columns of its own."""
 
 
 def run_table(result: RunResult, others: Sequence[RunResult]) -> tuple[list[str], list[list[str]]]:
     """One run beside others, for a terminal."""
-    return table_text(run_rows(result, others), _narrow(RUN_COLUMNS))
+    return _narrow(run_rows(result, others), RUN_COLUMNS, TERMINAL_RUN_TITLES)
 
 
 def comparison_table(results: Sequence[RunResult]) -> tuple[list[str], list[list[str]]]:
     """The controllers of one scenario, for a terminal."""
-    return table_text(summary_rows(results), _narrow(COLUMNS))
+    return _narrow(summary_rows(results), COLUMNS, TERMINAL_TITLES)
 
 
-def _narrow(columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.title in TERMINAL_TITLES]
+def _narrow(
+    rows: Sequence[Summary], columns: Sequence[Column], titles: frozenset[str]
+) -> tuple[list[str], list[list[str]]]:
+    chosen = [column for column in columns if column.title in titles]
+    _, cells = table_text(rows, chosen)
+    return [column.short or column.header for column in chosen], cells

@@ -24,9 +24,14 @@ MAX_SIDE = 26
 SOURCE = "generated with SUMO's netgenerate"
 LICENCE = "Apache-2.0, as phasemesh"
 
-_GRID_NAME = re.compile(r"grid([1-9]\d*)x([1-9]\d*)")
+_GRID_NAME = re.compile(r"(grid|walk)([1-9]\d*)x([1-9]\d*)")
 _COMMENT = re.compile(rb"<!--.*?-->\s*", re.DOTALL)
 _CONFIG_NAME = "grid.sumocfg"
+_PEOPLE_NAME = "grid.people.xml"
+_WALKED_FLOW_VEHPH = 250.0
+"""Vehicles an hour and road where people walk, whose greens are longer and whose turns give way to them."""
+_WALKED_PEOPLE_PH = 60.0
+"""People an hour towards each signal from each side: about a hundred an hour use each crossing."""
 
 
 class GridRecipe(msgspec.Struct, frozen=True):
@@ -36,6 +41,10 @@ class GridRecipe(msgspec.Struct, frozen=True):
     `mean_flow_vehph` vehicles an hour enter, more from north and south in the first third of the window and more from
     east and west in the last, as `axis_factors` say. Roads differ by up to `spread`; `turn_share` of the vehicles turn
     once, half of them left, at a crossing drawn evenly.
+
+    With `people_ph` above 0 every road has pavements and every arm of a signal a crossing. So many people an hour set
+    out towards each signal from each side, more or fewer by up to `spread`, and go straight on, to the left, or on to
+    the next block in even shares; each crosses at least one road.
     """
 
     columns: int
@@ -46,6 +55,7 @@ class GridRecipe(msgspec.Struct, frozen=True):
     axis_factors: tuple[float, ...] = (1.3, 1.0, 0.7)
     spread: float = 0.15
     turn_share: float = 0.4
+    people_ph: float = 0.0
     window_s: float = 3600.0
     seed: int = 1
 
@@ -60,15 +70,28 @@ class _Road(msgspec.Struct, frozen=True):
     right: tuple[tuple[str, ...], ...]
 
 
+class _Outing(msgspec.Struct, frozen=True):
+    """Where people set out before one signal, and the edges to which they go."""
+
+    name: str
+    start: str
+    ends: tuple[str, ...]
+
+
 def parse_grid(name: str) -> GridRecipe | None:
-    """The recipe of `gridNxM` (N columns, M rows), or None for another name; raises ScenarioError when too large."""
+    """The recipe of `gridNxM` (N columns, M rows) or of `walkNxM`, which has people on foot too; None for other names.
+
+    Raises ScenarioError when it is too large.
+    """
     match = _GRID_NAME.fullmatch(name)
     if match is None:
         return None
-    columns, rows = int(match[1]), int(match[2])
+    columns, rows = int(match[2]), int(match[3])
     if max(columns, rows) > MAX_SIDE:
         raise ScenarioError(f"{name}: a generated grid has at most {MAX_SIDE} columns and rows")
-    return GridRecipe(columns=columns, rows=rows)
+    if match[1] == "grid":
+        return GridRecipe(columns=columns, rows=rows)
+    return GridRecipe(columns=columns, rows=rows, mean_flow_vehph=_WALKED_FLOW_VEHPH, people_ph=_WALKED_PEOPLE_PH)
 
 
 def grid_scenario(name: str, recipe: GridRecipe) -> Scenario:
@@ -111,6 +134,8 @@ def _make(recipe: GridRecipe, folder: Path) -> None:
         made.mkdir()
         _write_network(recipe, made / "grid.net.xml")
         (made / "grid.rou.xml").write_text(demand(recipe), encoding="utf-8")
+        if recipe.people_ph > 0.0:
+            (made / _PEOPLE_NAME).write_text(people(recipe), encoding="utf-8")
         (made / _CONFIG_NAME).write_text(_config(recipe), encoding="utf-8")
         _publish(made, folder)
 
@@ -148,17 +173,37 @@ def _command(recipe: GridRecipe, path: Path) -> list[str]:
         "no-warnings": "true",
         "output-file": path,
     }
+    if recipe.people_ph > 0.0:
+        options |= _CROSSING_OPTIONS
     pairs = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     return [str(sumo_program("netgenerate")), "--grid", *pairs]
 
 
+_CROSSING_OPTIONS = {
+    "sidewalks.guess": "true",
+    "crossings.guess": "true",
+    "tls.crossing-min.time": 7,
+    "tls.crossing-clearance.time": 12,
+}
+"""Pavements and crossings; the network's own program gives people 7 s of walk (MUTCD 4E.06) and, with its yellow of
+3 s, 15 s for the 16 m across."""
+
+
+_PEOPLE_OPTIONS = '  <collision.check-junctions value="true"/>\n  <pedestrian.striping.jamtime value="-1"/>\n'
+"""Where people walk, SUMO also looks for collisions inside junctions, where the crossings lie, and people keep waiting
+at red: otherwise they would walk after 300 s."""
+
+
 def _config(recipe: GridRecipe) -> str:
+    has_people = recipe.people_ph > 0.0
+    routes = f"grid.rou.xml,{_PEOPLE_NAME}" if has_people else "grid.rou.xml"
     return (
         "<configuration>\n"
         '  <net-file value="grid.net.xml"/>\n'
-        '  <route-files value="grid.rou.xml"/>\n'
+        f'  <route-files value="{routes}"/>\n'
         '  <begin value="0"/>\n'
         f'  <end value="{recipe.window_s:g}"/>\n'
+        f"{_PEOPLE_OPTIONS if has_people else ''}"
         "</configuration>\n"
     )
 
@@ -179,6 +224,35 @@ def demand(recipe: GridRecipe) -> str:
         for road, factor in zip(roads, factors, strict=True)
     )
     return f"<routes>\n{routes}{flows}</routes>\n"
+
+
+def people(recipe: GridRecipe) -> str:
+    """The route file of the people of `recipe`: random departures along every road towards every signal."""
+    random = np.random.default_rng(recipe.seed)
+    outings = [outing for road in _roads(recipe) for outing in _outings(road, recipe)]
+    factors = random.uniform(1.0 - recipe.spread, 1.0 + recipe.spread, len(outings))
+    flows = "".join(
+        _people_flow(f"{outing.name}_{number}", recipe, outing.start, end, float(factor) / len(outing.ends))
+        for outing, factor in zip(outings, factors, strict=True)
+        for number, end in enumerate(outing.ends)
+    )
+    return f"<routes>\n{flows}</routes>\n"
+
+
+def _outings(road: _Road, recipe: GridRecipe) -> Iterator[_Outing]:
+    """Those of each signal on `road`."""
+    for number, node in enumerate(road.nodes[1:-1]):
+        ahead = road.nodes[number + 2 : number + 4]
+        ends = (f"{node}{ahead[0]}", f"{node}{road.left[number][1]}", *(f"{a}{b}" for a, b in pairwise(ahead)))
+        yield _Outing(f"{road.name}_{number}", _pocket(road.nodes[number], node, recipe), ends)
+
+
+def _people_flow(name: str, recipe: GridRecipe, start: str, end: str, share: float) -> str:
+    return (
+        f'  <personFlow id="{name}" begin="0" end="{recipe.window_s:g}" departPos="random"'
+        f' period="exp({recipe.people_ph * share / 3600.0:.6f})">'
+        f'<walk from="{start}" to="{end}" arrivalPos="random"/></personFlow>\n'
+    )
 
 
 def _roads(recipe: GridRecipe) -> Iterator[_Road]:
@@ -208,8 +282,13 @@ def _route(nodes: tuple[str, ...], recipe: GridRecipe, share: float) -> str:
     for start, end in pairwise(nodes):
         edges.append(f"{start}{end}")
         if end != nodes[-1]:
-            edges.append(f"{start}{end}.{recipe.road_m - recipe.pocket_m:.2f}")
+            edges.append(_pocket(start, end, recipe))
     return f'    <route edges="{" ".join(edges)}" probability="{share:.6f}"/>\n'
+
+
+def _pocket(start: str, end: str, recipe: GridRecipe) -> str:
+    """The edge before the signal `end` on which left turns have a lane of their own."""
+    return f"{start}{end}.{recipe.road_m - recipe.pocket_m:.2f}"
 
 
 def _flow(road: _Road, recipe: GridRecipe, period: int, factor: float) -> str:

@@ -41,12 +41,12 @@ _BENCHMARKS = {
     "arterial4x4": _SYNTHETIC,
 }
 """The maps of RESCO with the hour that RESCO measures; they are read where they are installed, never copied."""
-_GENERATED = ("grid3x3", "grid5x5", "grid13x13")
-"""The generated grids that are listed; every other size of `gridNxM` works too."""
+_GENERATED = ("grid3x3", "grid5x5", "grid13x13", "walk2x2", "walk3x3")
+"""The generated grids that are listed; every other size of `gridNxM` and `walkNxM` (with people on foot) works too."""
 
 
 def list_scenarios() -> tuple[ScenarioEntry, ...]:
-    """The known names with source and licence; beside them any `gridNxM` and any path to a `.sumocfg` can be run."""
+    """The known names with source and licence; any `gridNxM`, `walkNxM` and path to a `.sumocfg` can be run too."""
     benchmarks = tuple(ScenarioEntry(name, row.source, row.licence) for name, row in _BENCHMARKS.items())
     return (*(ScenarioEntry(name, SOURCE, LICENCE) for name in _GENERATED), *benchmarks)
 
@@ -68,7 +68,9 @@ def find_scenario(name_or_path: str | Path) -> Scenario:
     if path.suffix == ".sumocfg":
         return read_config(path, name=path.stem, source=str(path), licence="not stated")
     known = ", ".join(entry.name for entry in list_scenarios())
-    raise ScenarioError(f"unknown scenario {name!r}; known are {known}, any gridNxM and any path to a .sumocfg")
+    raise ScenarioError(
+        f"unknown scenario {name!r}; known are {known}, any gridNxM or walkNxM and any path to a .sumocfg"
+    )
 
 
 def _benchmark(name: str, row: _Benchmark) -> Scenario:

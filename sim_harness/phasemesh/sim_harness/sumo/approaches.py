@@ -1,4 +1,4 @@
-"""Incoming lanes of a signal with their detection zones, continued upstream until another signal."""
+"""Incoming lanes of a signal and their detection zones, continued upstream until another signal; its crossings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from phasemesh.contract.intersection import ZONES_M, Lane, Movement
+from phasemesh.contract.timing import WALKING_SPEED_MPS
 from phasemesh.contract.units import LaneId
 from phasemesh.sim_harness.sumo.net_file import NetConnection, NetFile
 from phasemesh.sim_harness.sumo.zones import ZONE_LENGTH_M, Zone, ZonePiece
 
 VEHICLE_SPACE_M = 7.5
 """Road that a standing vehicle takes, its gap included (SUMO's default car)."""
+WAITING_PEOPLE = 20.0
+"""People who make a crossing full, as many as vehicles make a lane of 150 m full (engineering choice)."""
 
 
 class UpstreamLanes:
@@ -69,10 +72,26 @@ def _keep_nearest(pieces: dict[str, ZonePiece], piece: ZonePiece) -> None:
 def incoming_lanes(
     net: NetFile, upstream: UpstreamLanes, movements: tuple[Movement, ...]
 ) -> tuple[tuple[Lane, ...], tuple[Zone, ...]]:
-    """The lanes of `movements` in the order of their signal indices, and the zone of each."""
-    names = tuple(dict.fromkeys(lane for movement in movements for lane in movement.lanes))
-    zones = tuple(upstream.zone(name) for name in names)
-    return tuple(_lane(net, name, zone) for name, zone in zip(names, zones, strict=True)), zones
+    """The lanes of `movements` in the order of their signal indices, and the zone of each; crossings have none."""
+    crossed = {lane: movement.is_crossing for movement in movements for lane in movement.lanes}
+    zones = tuple(() if is_crossing else upstream.zone(name) for name, is_crossing in crossed.items())
+    lanes = tuple(
+        _waiting_place(net, name) if is_crossing else _lane(net, name, zone)
+        for (name, is_crossing), zone in zip(crossed.items(), zones, strict=True)
+    )
+    return lanes, zones
+
+
+def _waiting_place(net: NetFile, name: LaneId) -> Lane:
+    """Where people wait to use the crossing `name`; its length is that of their way across."""
+    source = net.lanes[name]
+    return Lane(
+        id=name,
+        approach=source.edge,
+        length_m=source.length_m,
+        speed_limit_mps=WALKING_SPEED_MPS,
+        zone_capacity_veh=(WAITING_PEOPLE, WAITING_PEOPLE, WAITING_PEOPLE),
+    )
 
 
 def _lane(net: NetFile, name: LaneId, zone: Zone) -> Lane:

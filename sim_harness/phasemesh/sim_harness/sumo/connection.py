@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import itertools
 import os
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO
@@ -29,7 +31,8 @@ SIGNAL_STATES_NAME = "signal_states.xml"
 _RECORDER_NAME = "signal_recorder.add.xml"
 _NET_OPTIONS = frozenset({"net-file", "net", "n"})
 _ADDITIONAL_OPTIONS = frozenset({"additional-files", "additional", "a"})
-_UNINFORMATIVE = ("Process Error", "Could not parse commandline options")
+_ROUTE_OPTIONS = frozenset({"route-files", "routes", "r"})
+_UNINFORMATIVE = ("Process Error", "Could not parse commandline options", "Could not connect")
 
 
 class SumoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +83,13 @@ class VehicleOnLane(msgspec.Struct, frozen=True, gc=False):
     wait_s: float
 
 
+class WaitingPerson(msgspec.Struct, frozen=True, gc=False):
+    """Somebody who stands at a crossing that is next on the way, and for how long."""
+
+    id: str
+    wait_s: float
+
+
 HALTING_MPS = 0.1
 """Below this speed a vehicle counts as halting, as in SUMO's own outputs."""
 
@@ -107,7 +117,7 @@ class Simulation:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no vehicle is running, waiting to enter or still to come."""
+        """Whether no vehicle and no person is under way, waiting to enter or still to come."""
         return int(self._api.simulation.getMinExpectedNumber()) == 0
 
     def set_lights(self, signal_id: str, letters: str) -> None:
@@ -115,6 +125,11 @@ class Simulation:
         if self._shown.get(signal_id) != letters:
             self._api.trafficlight.setRedYellowGreenState(signal_id, letters)
             self._shown[signal_id] = letters
+
+    def lights_of(self, signal_ids: Iterable[str]) -> list[str]:
+        """The letters that SUMO really shows at each signal, one letter a SUMO link, read back from it."""
+        read = self._api.trafficlight.getRedYellowGreenState
+        return [read(signal_id) for signal_id in signal_ids]
 
     def vehicles_by_lane(self, watched: frozenset[str]) -> dict[str, list[VehicleOnLane]]:
         """The vehicles whose front is on one of the `watched` lanes, by lane; empty lanes are left out.
@@ -133,6 +148,19 @@ class Simulation:
                 vehicle = VehicleOnLane(vehicle_id, position_of(vehicle_id), speed_mps, wait_s)
                 by_lane.setdefault(lane_id, []).append(vehicle)
         return by_lane
+
+    def people_waiting(self, crossings: frozenset[str]) -> dict[str, list[WaitingPerson]]:
+        """Who stands before one of `crossings` (edges), from either end; crossings without anybody are left out.
+
+        One pass over the people: 0.1 ms for a hundred of them, few of them waiting.
+        """
+        by_crossing: dict[str, list[WaitingPerson]] = {}
+        api = self._api.person
+        for person_id in api.getIDList():
+            if api.getSpeed(person_id) < HALTING_MPS and (following := api.getNextEdge(person_id)) in crossings:
+                waiting = WaitingPerson(person_id, api.getWaitingTime(person_id))
+                by_crossing.setdefault(following, []).append(waiting)
+        return by_crossing
 
     def lane_length_m(self, lane_id: str) -> float:
         """Length of a lane in metres; raises ScenarioError for an unknown one."""
@@ -184,9 +212,11 @@ class Simulation:
         """Return the simulation itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        """Close it; raises ScenarioError when the simulation was lost, as when somebody closed its window."""
         self.close()
+        if isinstance(error, self._api.FatalTraCIError):
+            raise ScenarioError(f"SUMO stopped: {_one_line(str(error))}") from error
 
 
 def start(options: SumoOptions) -> Simulation:
@@ -197,14 +227,26 @@ def start(options: SumoOptions) -> Simulation:
     """
     api = _load_api("traci" if options.is_gui else "libsumo")
     options.output.mkdir(parents=True, exist_ok=True)
-    _check_network(_net_of(options))
+    _check_roots(options)
     with _captured_stderr() as captured:
         try:
-            api.start(command_line(options))
+            if options.is_gui:
+                _open_window(api, command_line(options))
+            else:
+                api.start(command_line(options))
             api.simulation.getTime()
         except (api.TraCIException, api.FatalTraCIError) as error:
             raise ScenarioError(f"SUMO cannot start: {_reason(str(error), captured)}") from error
     return Simulation(api)
+
+
+def _open_window(api: ModuleType, line: list[str]) -> None:
+    """Start SUMO with its window; traci would try 60 ports where no display can be opened, and tells so on stdout."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with contextlib.redirect_stdout(io.StringIO()):
+        api.start(line, port=port)
 
 
 def command_line(options: SumoOptions) -> list[str]:
@@ -255,11 +297,19 @@ def _named_files(options: SumoOptions, names: frozenset[str]) -> tuple[Path, ...
     return tuple(options.config.parent / part.strip() for value in values for part in value.split(",") if part.strip())
 
 
-def _check_network(net: Path) -> None:
-    """Refuse what is no network at all: libsumo 1.28 ends the whole process on a root without a version."""
+def _check_roots(options: SumoOptions) -> None:
+    """Refuse what is taken for a network and is none, or the other way round.
+
+    libsumo 1.28 ends the whole process on a `net` without a version, as network and as additional file alike.
+    """
+    net = _net_of(options)
     name, attributes = next(elements(net))
     if name != "net" or "version" not in attributes:
         raise ScenarioError(f"{net}: is not a SUMO network: its root is <{name}>, without the version of one")
+    additional = (*_named_files(options, _ADDITIONAL_OPTIONS), *options.additional)
+    for path in (*additional, *(options.routes or _named_files(options, _ROUTE_OPTIONS))):
+        if next(elements(path))[0] == "net":
+            raise ScenarioError(f"{path}: is a SUMO network, where routes or additional elements belong")
 
 
 def _recorder(options: SumoOptions) -> tuple[Path, ...]:
@@ -310,9 +360,12 @@ def _captured_stderr() -> Iterator[IO[bytes]]:
 
 def _reason(message: str, captured: IO[bytes]) -> str:
     """One line: the exception's own text, or the first error printed where the exception says nothing."""
+    if not message.startswith(_UNINFORMATIVE):
+        return _one_line(message)
     captured.seek(0)
-    _, found, printed = captured.read().decode(errors="replace").partition("Error:")
-    return _one_line(printed if message.startswith(_UNINFORMATIVE) and found else message)
+    printed = captured.read().decode(errors="replace")
+    _, found, first_error = printed.partition("Error:")
+    return _one_line(first_error if found else printed or message)
 
 
 def _one_line(text: str) -> str:

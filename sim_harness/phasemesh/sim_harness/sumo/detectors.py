@@ -10,7 +10,7 @@ import msgspec
 from phasemesh.contract.detection import LaneReading
 from phasemesh.contract.intersection import ZONES_M, Intersection, Lane
 from phasemesh.contract.units import IntersectionId, LaneId
-from phasemesh.sim_harness.sumo.connection import HALTING_MPS, VehicleOnLane
+from phasemesh.sim_harness.sumo.connection import HALTING_MPS, VehicleOnLane, WaitingPerson
 from phasemesh.sim_harness.sumo.zones import Zone, ZonePiece
 
 VEHICLE_SPACE_M = 7.5
@@ -22,6 +22,9 @@ class LaneSource(Protocol):
 
     def vehicles_by_lane(self, watched: frozenset[str]) -> dict[str, list[VehicleOnLane]]:
         """The vehicles whose front is on one of the `watched` lanes, by lane; empty lanes are left out."""
+
+    def people_waiting(self, crossings: frozenset[str]) -> dict[str, list[WaitingPerson]]:
+        """Who stands before one of `crossings` (edges); asked only where there are any."""
 
     def lane_length_m(self, lane_id: str) -> float:
         """Length of a lane in metres."""
@@ -36,9 +39,10 @@ class _Piece(msgspec.Struct, frozen=True):
 
 
 class _LanePlan(msgspec.Struct, frozen=True):
-    """Where one incoming lane looks: the pieces of its zone and its exits."""
+    """Where one incoming lane looks: the pieces of its zone and its exits; a crossing has neither."""
 
     lane: Lane
+    is_crossing: bool
     pieces: tuple[_Piece, ...]
     exits: tuple[str, ...]
 
@@ -57,6 +61,8 @@ class Detectors:
     A vehicle on an upstream lane that feeds several incoming lanes of an intersection counts in full for each of them,
     as real advance detectors cannot know where it will turn; with `is_shared` it counts as an equal share of one
     instead, so that no vehicle is seen twice by an intersection.
+
+    A crossing counts the people who stand before it, in every zone alike; it has nothing downstream.
     """
 
     def __init__(
@@ -77,16 +83,40 @@ class Detectors:
         names = dict.fromkeys(name for plan in every for name in plan.exits)
         self._exit_lengths_m = {name: min(ZONES_M[2], source.lane_length_m(name)) for name in names}
         self._watched = frozenset(names) | {piece.lane_id for plan in every for piece in plan.pieces}
+        self._crossings = frozenset(plan.lane.approach for plan in every if plan.is_crossing)
         self._before: dict[tuple[IntersectionId, LaneId], frozenset[str]] = {}
 
     def read(self) -> dict[IntersectionId, tuple[LaneReading, ...]]:
         """Readings of every lane, in the order of `Intersection.lanes`; arrivals count from the previous call on."""
         vehicles = self._source.vehicles_by_lane(self._watched)
         exits = {name: _exit_view(vehicles.get(name, ()), seen_m) for name, seen_m in self._exit_lengths_m.items()}
+        people = self._source.people_waiting(self._crossings) if self._crossings else {}
         return {
-            name: tuple(self._read_lane(name, plan, vehicles, exits) for plan in plans)
+            name: tuple(
+                self._read_crossing(name, plan, people.get(plan.lane.approach, ()))
+                if plan.is_crossing
+                else self._read_lane(name, plan, vehicles, exits)
+                for plan in plans
+            )
             for name, plans in self._plans.items()
         }
+
+    def _read_crossing(self, name: IntersectionId, plan: _LanePlan, people: Sequence[WaitingPerson]) -> LaneReading:
+        seen = frozenset(person.id for person in people)
+        arrivals = len(seen - self._before.get((name, plan.lane.id), frozenset()))
+        self._before[name, plan.lane.id] = seen
+        return LaneReading(
+            queue_veh=float(len(people)),
+            vehicles_50m_veh=float(len(people)),
+            vehicles_100m_veh=float(len(people)),
+            vehicles_150m_veh=float(len(people)),
+            arrivals_veh=float(arrivals),
+            wait_s=max((person.wait_s for person in people), default=0.0),
+            mean_speed_mps=0.0 if people else plan.lane.speed_limit_mps,
+            downstream_queue_veh=_FREE.queue_veh,
+            downstream_vehicles_veh=_FREE.vehicles_veh,
+            downstream_room_ratio=_FREE.room_ratio,
+        )
 
     def _read_lane(
         self,
@@ -142,9 +172,11 @@ def _plans(intersection: Intersection, zones: Sequence[Zone], *, is_shared: bool
     for zone in zones:
         for piece in zone:
             feeds[piece.lane_id] = feeds.get(piece.lane_id, 0) + 1
+    crossed = {lane for movement in intersection.movements if movement.is_crossing for lane in movement.lanes}
     return tuple(
         _LanePlan(
             lane,
+            lane.id in crossed,
             tuple(
                 _piece(piece, feeds[piece.lane_id] if is_shared and position else 1)
                 for position, piece in enumerate(zone)

@@ -10,15 +10,24 @@ import msgspec
 from phasemesh.contract.errors import ScenarioError
 from phasemesh.sim_harness.sumo.xml_stream import Element, elements
 
+CROSSING = "crossing"
+"""SUMO's name for what an edge is on which people cross a road."""
+WALKING_AREA = "walkingarea"
+"""SUMO's name for a corner of a junction, where people wait and turn."""
+
 
 class NetLane(msgspec.Struct, frozen=True):
-    """One lane; `is_for_vehicles` is false where only pedestrians may go."""
+    """One lane; `is_for_vehicles` is false where only pedestrians may go.
+
+    `function` is what SUMO calls its edge (`CROSSING`, `WALKING_AREA`, `internal`); empty for a road.
+    """
 
     id: str
     edge: str
     length_m: float
     speed_limit_mps: float
     is_for_vehicles: bool
+    function: str
 
 
 class NetConnection(msgspec.Struct, frozen=True):
@@ -85,6 +94,7 @@ class _Reader:
     def __init__(self) -> None:
         self._lanes: dict[str, NetLane] = {}
         self._edge = ""
+        self._function = ""
         self._connections: list[NetConnection] = []
         self._junctions: list[tuple[dict[str, str], list[tuple[str, str]]]] = []
         self._programs: list[tuple[str, list[tuple[str, float]]]] = []
@@ -93,9 +103,9 @@ class _Reader:
         name, attributes = element
         match name:
             case "edge":
-                self._edge = attributes["id"]
+                self._edge, self._function = attributes["id"], attributes.get("function", "")
             case "lane":
-                lane = _lane(self._edge, attributes)
+                lane = _lane(self._edge, self._function, attributes)
                 self._lanes[lane.id] = lane
             case "connection":
                 self._connections.append(_connection(attributes))
@@ -118,13 +128,14 @@ class _Reader:
         )
 
 
-def _lane(edge: str, attributes: dict[str, str]) -> NetLane:
+def _lane(edge: str, function: str, attributes: dict[str, str]) -> NetLane:
     return NetLane(
         id=attributes["id"],
         edge=edge,
         length_m=float(attributes["length"]),
         speed_limit_mps=float(attributes["speed"]),
         is_for_vehicles=attributes.get("allow", "") != "pedestrian" and attributes.get("disallow", "") != "all",
+        function=function,
     )
 
 

@@ -92,11 +92,14 @@ def read_network(net_file: Path, signals: Sequence[str] | None = None) -> CityNe
 
 
 def _able(net: NetFile) -> dict[str, _Derived]:
-    """The signals that have a choice: at least two stages, in their own program and after its derivation."""
+    """The signals that have a choice: at least two stages, in their own program and after its derivation.
+
+    An index that shows vehicles and people the same light is left alone: nobody could be cleared before the other.
+    """
     able = {}
     for signal, links in links_of_signals(net).items():
         program, right = net.programs[signal].steps, right_of_way(links)
-        if len(green_steps(program, right.vehicles)) < 2:
+        if right.vehicles & right.crossings or len(green_steps(program, right)) < 2:
             continue
         stages = derive_stages(signal, program, right)
         if len(stages.stages) > 1:
@@ -110,7 +113,10 @@ def _selected(net: NetFile, able: dict[str, _Derived], signals: Sequence[str] | 
         raise ScenarioError(f"{net.path}: has no signal {unknown[0]!r}; it has {', '.join(net.programs) or 'none'}")
     single = sorted(set(signals or ()) - able.keys())
     if single:
-        raise ScenarioError(f"{net.path}: signal {single[0]!r} has a single stage; there is nothing to command")
+        raise ScenarioError(
+            f"{net.path}: signal {single[0]!r} has a single stage, or one index for vehicles and people;"
+            " it cannot be commanded"
+        )
     selected = tuple(signal for signal in able if signals is None or signal in signals)
     if not selected:
         raise ScenarioError(f"{net.path}: has no signal with two stages or more; there is nothing to command")

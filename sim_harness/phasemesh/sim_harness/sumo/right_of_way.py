@@ -9,7 +9,7 @@ import msgspec
 
 from phasemesh.contract.intersection import Movement, Turn
 from phasemesh.contract.units import LaneId
-from phasemesh.sim_harness.sumo.net_file import NetConnection, NetFile, NetJunction
+from phasemesh.sim_harness.sumo.net_file import CROSSING, WALKING_AREA, NetConnection, NetFile, NetJunction, NetLane
 
 TURNS = {
     "s": Turn.STRAIGHT,
@@ -23,16 +23,23 @@ TURNS = {
 
 
 class Link(msgspec.Struct, frozen=True):
-    """One connection with its place among the links of its junction, which is its row in the right-of-way matrix."""
+    """One connection with its place among the links of its junction, which is its row in the right-of-way matrix.
+
+    `crossing` is the lane on which people walk across; None for everything else.
+    """
 
     connection: NetConnection
     junction: NetJunction
     row: int
     is_for_vehicles: bool
+    crossing: NetLane | None
 
     def is_foe_of(self, other: Link) -> bool:
-        """Whether the two paths cross or merge; without a matrix, all paths of different approaches do."""
-        if self.junction.id != other.junction.id:
+        """Whether the two paths cross or merge; without a matrix, all paths of different approaches do.
+
+        People on two crossings never hinder each other.
+        """
+        if self.junction.id != other.junction.id or (self.crossing and other.crossing):
             return False
         if not self.junction.rows:
             return self.connection.from_edge != other.connection.from_edge
@@ -60,15 +67,22 @@ class SignalLinks(msgspec.Struct, frozen=True):
 class RightOfWay(msgspec.Struct, frozen=True):
     """What derives from the foes, by signal index.
 
-    `vehicles` are the indices that any vehicle needs, `turning` those that only turn, `outside` those that give way
-    to a link that no signal shows. `conflicts` and `yields_to` are as in `Intersection`.
+    `vehicles` are the indices that any vehicle needs, `crossings` those that people on foot need, `turning` those
+    that only turn, `outside` those that give way to a link that no signal shows. `conflicts` and `yields_to` are as in
+    `Intersection`.
     """
 
     vehicles: frozenset[int]
+    crossings: frozenset[int]
     turning: frozenset[int]
     outside: frozenset[int]
     conflicts: tuple[tuple[bool, ...], ...]
     yields_to: tuple[tuple[bool, ...], ...]
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """The indices that somebody needs, on wheels or on foot."""
+        return self.vehicles | self.crossings
 
     def are_compatible(self, first: int, second: int) -> bool:
         """Whether the two may be green at once, at least with the one that yields shown permissively."""
@@ -95,17 +109,34 @@ def links_of_signals(net: NetFile) -> dict[str, SignalLinks]:
 
 
 def _links(net: NetFile) -> list[Link]:
-    """All links; their rows follow the incoming lanes of the junction and the file's order of connections."""
+    """All links; their rows follow the incoming lanes of the junction and the file's order of connections.
+
+    Ways along a pavement have no row. A crossing may have a second index for those who come from its other end; they
+    cross the same paths, so that the row of the first counts for them too.
+    """
     leaving: dict[str, list[NetConnection]] = defaultdict(list)
     for connection in net.connections:
         leaving[connection.from_lane].append(connection)
     links = []
     for junction in net.junctions.values():
         ordered = [connection for lane in junction.incoming_lanes for connection in leaving[lane]]
-        links += [
-            Link(connection, junction, row, _is_for_vehicles(net, connection)) for row, connection in enumerate(ordered)
-        ]
+        rows = enumerate(connection for connection in ordered if not _is_along_a_pavement(net, connection))
+        for row, connection in rows:
+            crossing = net.lanes[connection.to_lane] if _function(net, connection.to_lane) == CROSSING else None
+            links.append(Link(connection, junction, row, _is_for_vehicles(net, connection), crossing))
+            backwards = [back for back in leaving[crossing.id] if back.signal] if crossing else []
+            links += [Link(back, junction, row, is_for_vehicles=False, crossing=crossing) for back in backwards]
     return links
+
+
+def _function(net: NetFile, lane: str) -> str:
+    return net.lanes[lane].function if lane in net.lanes else ""
+
+
+def _is_along_a_pavement(net: NetFile, connection: NetConnection) -> bool:
+    """Whether people use a connection without crossing a road (as SUMO's MSRightOfWayJunction leaves them out)."""
+    start, end = _function(net, connection.from_lane), _function(net, connection.to_lane)
+    return end == WALKING_AREA or (start == WALKING_AREA and end != CROSSING)
 
 
 def _is_for_vehicles(net: NetFile, connection: NetConnection) -> bool:
@@ -121,12 +152,14 @@ def right_of_way(links: SignalLinks) -> RightOfWay:
     """Conflicts and yielding of the movements of one signal, from the foes of its junctions."""
     groups = links.by_index
     vehicles = frozenset(i for i, group in enumerate(groups) if any(link.is_for_vehicles for link in group))
+    crossings = frozenset(i for i, group in enumerate(groups) if any(link.crossing for link in group))
     turning = frozenset(i for i in vehicles if turn_of(groups[i]) is not Turn.STRAIGHT)
     conflicts = tuple(
         tuple(i != j and bool(_foes(groups[i], groups[j])) for j in range(len(groups))) for i in range(len(groups))
     )
     return RightOfWay(
         vehicles=vehicles,
+        crossings=crossings,
         turning=turning,
         outside=frozenset(i for i in turning if any(a.yields_to(b) for a in groups[i] for b in links.unsignalled)),
         conflicts=conflicts,
@@ -146,13 +179,22 @@ def _always_yields(first: tuple[Link, ...], second: tuple[Link, ...]) -> bool:
 
 
 def turn_of(group: tuple[Link, ...]) -> Turn:
-    """The turn of a movement of several links: straight as soon as one of them is."""
+    """The turn of a movement of several links: straight as soon as one of them is; a crossing where people walk."""
+    if any(link.crossing for link in group):
+        return Turn.CROSSING
     turns = [TURNS.get(link.connection.direction, Turn.STRAIGHT) for link in group if link.is_for_vehicles]
     return Turn.STRAIGHT if not turns or Turn.STRAIGHT in turns else turns[0]
 
 
 def movement_of(group: tuple[Link, ...]) -> Movement:
-    """The movement of one signal index; without lanes and exits where no vehicle needs it."""
+    """The movement of one signal index; without lanes and exits where nobody needs it.
+
+    The lanes of a crossing are the ways across, its approach is the edge of the first of them.
+    """
+    ways = {link.crossing.id: link.crossing for link in group if link.crossing}
+    if ways:
+        first = next(iter(ways.values()))
+        return Movement(first.edge, Turn.CROSSING, lanes=tuple(LaneId(way) for way in ways), exits=())
     driven = [link.connection for link in group if link.is_for_vehicles]
     return Movement(
         approach=driven[0].from_edge if driven else "",

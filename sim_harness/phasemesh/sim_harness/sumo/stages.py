@@ -41,20 +41,42 @@ class _Greens(msgspec.Struct, frozen=True):
     permissive: tuple[int, ...]
 
 
-def green_steps(program: tuple[Step, ...], vehicles: frozenset[int]) -> dict[str, int]:
-    """The distinct states, without yellow, that show a green to vehicles, with the first step of each."""
+def green_steps(program: tuple[Step, ...], right: RightOfWay) -> dict[str, int]:
+    """The distinct states, without yellow, that show a green to anybody, with the first step of each.
+
+    Steps in which people only finish their way across are left out (`clearance_steps`).
+    """
     found: dict[str, int] = {}
+    clearances = clearance_steps(program, right.crossings)
     for step, (state, _) in enumerate(program):
-        if not CHANGING_LETTERS & set(state) and any(state[index] in GREEN_LETTERS for index in vehicles):
+        is_green = any(state[index] in GREEN_LETTERS for index in right.needed)
+        if is_green and not CHANGING_LETTERS & set(state) and step not in clearances:
             found.setdefault(state, step)
     return found
+
+
+def clearance_steps(program: tuple[Step, ...], crossings: frozenset[int]) -> dict[int, int]:
+    """The steps that differ from one beside them only by crossings that are red, each with that other step."""
+    found: dict[int, int] = {}
+    for step, (state, _) in enumerate(program):
+        for other in ((step - 1) % len(program), (step + 1) % len(program)):
+            if _only_closes(program[other][0], state, crossings):
+                found.setdefault(step, other)
+    return found
+
+
+def _only_closes(before: str, after: str, crossings: frozenset[int]) -> bool:
+    changed = [index for index, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+    return bool(changed) and all(
+        index in crossings and before[index] in GREEN_LETTERS and after[index] == "r" for index in changed
+    )
 
 
 def derive_stages(signal: str, program: tuple[Step, ...], right: RightOfWay) -> DerivedStages:
     """The safe stages of `signal`: those of its own green steps, and one for each movement that they leave out."""
     found: dict[_Greens, tuple[str, int | None]] = {}
-    changes: list[ProgramChange] = []
-    for state, step in green_steps(program, right.vehicles).items():
+    changes = _merged(signal, program, right)
+    for state, step in green_steps(program, right).items():
         greens = _split(_compatible(_wanted(state, right), right), right)
         name, told = f"step {step}", _told(state, greens, right)
         if greens in found:
@@ -72,9 +94,21 @@ def derive_stages(signal: str, program: tuple[Step, ...], right: RightOfWay) -> 
     )
 
 
+def _merged(signal: str, program: tuple[Step, ...], right: RightOfWay) -> list[ProgramChange]:
+    """Steps that become part of the stage beside them, since the end of a walk is timed by the stage itself."""
+    changes = []
+    for step, other in clearance_steps(program, right.crossings).items():
+        closed = [index for index in sorted(right.crossings) if program[step][0][index] != program[other][0][index]]
+        text = (
+            f"no stage of its own, since it is step {other} with {_list(closed)} red; each walk ends with a clearance"
+        )
+        changes.append(ProgramChange(signal, f"step {step}", text))
+    return changes
+
+
 def _wanted(state: str, right: RightOfWay) -> list[int]:
     """The movements that a state shows green, the firmest claims first: protected before permissive, then through."""
-    green = [index for index in sorted(right.vehicles) if state[index] in GREEN_LETTERS]
+    green = [index for index in sorted(right.needed) if state[index] in GREEN_LETTERS]
     return sorted(green, key=lambda index: (state[index] != "G", index in right.turning, index))
 
 
@@ -96,9 +130,9 @@ def _split(green: list[int], right: RightOfWay) -> _Greens:
 def _told(state: str, greens: _Greens, right: RightOfWay) -> list[str]:
     """What differs between a state and the greens derived from it, one line a kind."""
     served = {*greens.protected, *greens.permissive}
-    dropped = [i for i in sorted(right.vehicles) if state[i] in GREEN_LETTERS and i not in served]
+    dropped = [i for i in sorted(right.needed) if state[i] in GREEN_LETTERS and i not in served]
     weakened = [i for i in greens.permissive if state[i] == "G"]
-    raised = [i for i in greens.protected if state[i] == "g"]
+    raised = [i for i in greens.protected if state[i] == "g" and i not in right.crossings]
     told = [f"movement {i} red, since it conflicts with {_list(_opponents(i, served, right))}" for i in dropped]
     if weakened:
         told.append(f"{_list(weakened)} permissive (g), since foes that have the right of way are green too")
@@ -118,10 +152,10 @@ def _opponents(index: int, served: set[int], right: RightOfWay) -> list[int]:
 def _added(stages: tuple[_Greens, ...], right: RightOfWay) -> list[tuple[_Greens, list[int]]]:
     """Stages for the movements that `stages` leave out, filled up with what runs beside, and which these are."""
     served = {index for greens in stages for index in (*greens.protected, *greens.permissive)}
-    missing = sorted(right.vehicles - served)
+    missing = sorted(right.needed - served)
     added = []
     while missing:
-        others = sorted(right.vehicles - set(missing), key=lambda index: (index in right.turning, index))
+        others = sorted(right.needed - set(missing), key=lambda index: (index in right.turning, index))
         green = _beside(missing[0], [*missing[1:], *others], right)
         added.append((_split(green, right), [index for index in missing if index in green]))
         missing = [index for index in missing if index not in green]
@@ -138,12 +172,12 @@ def _beside(first: int, others: list[int], right: RightOfWay) -> list[int]:
 
 
 def _idle(signal: str, program: tuple[Step, ...], right: RightOfWay) -> list[ProgramChange]:
-    """The indices without vehicles that the program shows green, such as pedestrian crossings: they stay red."""
+    """The indices that the program shows green although nobody needs them: they stay red."""
     shown = {
         index
         for state, _ in program
         for index, letter in enumerate(state)
-        if letter in GREEN_LETTERS and index not in right.vehicles
+        if letter in GREEN_LETTERS and index not in right.needed
     }
     if not shown:
         return []

@@ -22,4 +22,5 @@ class ZonePiece(msgspec.Struct, frozen=True):
 
 Zone = tuple[ZonePiece, ...]
 """The pieces of one incoming lane: first the lane itself (offset 0), then upstream lanes, internal ones included,
-nearest first, until `ZONE_LENGTH_M`; where roads join, all branches stand in it."""
+nearest first, until `ZONE_LENGTH_M`; where roads join, all branches stand in it. Empty for a crossing, whose detectors
+look for the people who want to use it."""

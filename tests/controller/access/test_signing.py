@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from phasemesh.contract.errors import InputError
+from phasemesh.controller.access.signing import own_key, public_bytes, read_key
 from phasemesh.controller.policy.trust import config_folder, trusted_keys
-from phasemesh.export.sign import own_key, public_bytes, read_key
 
 
 @pytest.fixture(autouse=True)

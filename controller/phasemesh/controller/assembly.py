@@ -1,0 +1,105 @@
+"""Puts an agent together from its site: policy, transport, decider, header of the records."""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from phasemesh.contract.errors import BundleError
+from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.site import Pace, SiteFile, SiteIntersection
+from phasemesh.contract.tensors import PolicyFault
+from phasemesh.contract.topics import PEER_STATE
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.adapters.driver import Driver
+from phasemesh.controller.agent import Agent, AgentSettings
+from phasemesh.controller.clock import Clock, MonotonicClock, SimulatedClock
+from phasemesh.controller.decision import Decider
+from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.memory.recall import NoMemory
+from phasemesh.controller.peers.mailbox import Mailbox
+from phasemesh.controller.peers.transport import Transport
+from phasemesh.controller.plans.table import PLANS
+from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, load_bundle
+from phasemesh.controller.policy.runtime import Policy
+from phasemesh.controller.policy.trust import trusted_keys
+from phasemesh.controller.telemetry.records import RECORD_FORMAT, RecordHeader
+
+log = structlog.get_logger("phasemesh.agent")
+
+
+class LoadedPolicy(msgspec.Struct, frozen=True):
+    """The bundle of a site and the policy of one intersection; without a bundle, why there is none."""
+
+    bundle: LoadedBundle | None
+    policy: Policy | PolicyFault
+
+
+def load_policy(site: SiteFile, name: IntersectionId) -> LoadedPolicy:
+    """The policy of the site's bundle; without one the agent runs its local plan, degraded but safe."""
+    try:
+        bundle = load_bundle(find_bundle(site.bundle), trusted_keys())
+        return LoadedPolicy(bundle, bundle.policy_for(name))
+    except BundleError as error:
+        log.error("bundle refused", intersection=name, reason=str(error))
+        return LoadedPolicy(None, PolicyFault(str(error)))
+
+
+def make_agent(
+    site: SiteFile,
+    entry: SiteIntersection,
+    loaded: LoadedPolicy,
+    driver: Driver,
+    transport: Transport,
+    *,
+    boot_id: int,
+    latched: tuple[LadderEvent, ...] = (),
+) -> Agent:
+    """The agent of `entry` for its life `boot_id`; `latched` is left of earlier lives."""
+    decider = Decider(
+        entry.intersection,
+        entry.timings,
+        policy=loaded.policy,
+        plan=PLANS[entry.plan](entry.intersection, entry.timings),
+        memory=NoMemory(),
+        tick_s=site.tick_s,
+        steps_per_tick=site.steps_per_tick,
+        unit=entry.unit,
+    )
+    settings = AgentSettings(
+        intersection_id=entry.intersection.id,
+        boot_id=boot_id,
+        seed=site.seed,
+        is_deterministic=loaded.bundle.manifest.is_deterministic if loaded.bundle else True,
+        waits_for_step=site.pace is Pace.LOCKSTEP,
+        is_timed=site.pace is Pace.REALTIME,
+        comm_deadline_ms=site.comm_deadline_ms,
+        latched=latched,
+    )
+    mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks)
+    return Agent(settings, decider, driver, transport, mailbox, decision_clock=decision_clock(site))
+
+
+def decision_clock(site: SiteFile) -> Clock:
+    """In lockstep a decision takes no simulated time: a loaded machine must not change what is decided."""
+    return SimulatedClock() if site.pace is Pace.LOCKSTEP else MonotonicClock()
+
+
+def header_of(site: SiteFile, entry: SiteIntersection, bundle: LoadedBundle | None, boot_id: int) -> RecordHeader:
+    """The header of the records of the life `boot_id`."""
+    return RecordHeader(
+        format=RECORD_FORMAT,
+        spec_hash=SPEC_HASH,
+        intersection=entry.intersection,
+        timings=entry.timings,
+        tick_s=site.tick_s,
+        steps_per_tick=site.steps_per_tick,
+        seed=site.seed,
+        stale_after_ticks=PEER_STATE.stale_after_ticks,
+        comm_deadline_ms=site.comm_deadline_ms,
+        bundle=site.bundle,
+        bundle_digest=bundle.digest if bundle else "",
+        plan=entry.plan,
+        boot_id=boot_id,
+        unit=entry.unit,
+    )

@@ -1,0 +1,73 @@
+"""The one endpoint of an agent that changes something: `POST /v1/orders`, for operators, written to the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from phasemesh.contract.units import MonoNs
+from phasemesh.controller.access.middleware import RouteRole
+from phasemesh.controller.access.roles import Role
+from phasemesh.controller.operator.orders import MAX_ORDER_S, Order, OrderBook, OrderKind
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+ORDER_PATH = "/v1/orders"
+ORDER_ROLES: tuple[RouteRole, ...] = (RouteRole("POST", ORDER_PATH, Role.OPERATOR),)
+"""What the path demands; without an audit log the gate lets nobody through."""
+
+
+class OrderAnswer(msgspec.Struct, frozen=True):
+    """What became of an order; `reason` says why it was refused."""
+
+    is_taken: bool
+    reason: str = ""
+
+
+def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs]) -> None:
+    """Let `app` take orders for `book`, stamped by the monotonic `clock`."""
+    from fastapi import Request, Response  # noqa: PLC0415 -- agents without endpoints must not pay for the import
+
+    decoder = msgspec.json.Decoder(Order)
+
+    async def take(request: Request) -> Response:
+        status, answer = _answer(decoder, await request.body(), book, clock())
+        return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+    # The type is known to this function alone, so that FastAPI is imported only where there is an app.
+    take.__annotations__["request"] = Request
+    app.add_api_route(
+        ORDER_PATH,
+        take,
+        methods=["POST"],
+        summary="Keep to the local plan, let go, resume, or reset what is latched",
+        response_model=None,
+        response_class=Response,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
+        responses={200: {"description": "taken"}, 422: {"description": "refused, with the reason"}},
+    )
+
+
+def _answer(decoder: msgspec.json.Decoder[Order], body: bytes, book: OrderBook, now: MonoNs) -> tuple[int, OrderAnswer]:
+    try:
+        order = decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return 422, OrderAnswer(is_taken=False, reason=str(error))
+    refusal = book.place(order, now)
+    return (422, OrderAnswer(is_taken=False, reason=refusal)) if refusal else (200, OrderAnswer(is_taken=True))
+
+
+def _schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["kind", "reason"],
+        "additionalProperties": False,
+        "properties": {
+            "kind": {"enum": [kind.value for kind in OrderKind]},
+            "reason": {"type": "string"},
+            "ttl_s": {"type": "number", "minimum": 0, "maximum": MAX_ORDER_S},
+        },
+    }

@@ -1,0 +1,77 @@
+"""What operators ask of an agent: to keep to its local plan or to let go, for a limited time, or to reset a latch.
+
+Orders never choose a stage: whoever wants one overrides the cabinet, which outranks every agent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+import msgspec
+
+from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller.ladder_table import LadderEvent
+
+MAX_ORDER_S = 3600.0
+"""Longest time for which an order stands; a forgotten one ends by itself (F27)."""
+
+
+class OrderKind(StrEnum):
+    """What may be ordered: a lower rung, the end of all orders, or a new start for what is latched."""
+
+    LOCAL = "local"
+    RELEASE = "release"
+    RESUME = "resume"
+    RESET = "reset"
+
+
+EVENTS: dict[OrderKind, LadderEvent] = {
+    OrderKind.LOCAL: LadderEvent.ORDER_LOCAL,
+    OrderKind.RELEASE: LadderEvent.ORDER_RELEASE,
+}
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One order; `ttl_s` is needed by those that stand for a time."""
+
+    kind: OrderKind
+    reason: str
+    ttl_s: float = 0.0
+
+
+class OrdersInForce(msgspec.Struct, frozen=True):
+    """What the next tick has to follow."""
+
+    events: tuple[LadderEvent, ...]
+    latch_is_reset: bool
+
+
+class OrderBook:
+    """Takes orders from any thread and tells the decision loop which are in force."""
+
+    def __init__(self) -> None:
+        """Nobody has ordered anything."""
+        self._placed: deque[tuple[Order, MonoNs]] = deque()
+        self._until: dict[LadderEvent, int] = {}
+
+    def place(self, order: Order, now: MonoNs) -> str:
+        """Take `order`; the answer says why it is refused, or is empty."""
+        if order.kind in EVENTS and not 0.0 < order.ttl_s <= MAX_ORDER_S:
+            return f"ttl_s: {order.ttl_s} s is outside 0 to {MAX_ORDER_S:.0f} s"
+        self._placed.append((order, now))
+        return ""
+
+    def take(self, now: MonoNs) -> OrdersInForce:
+        """The orders in force at `now`; only the decision loop calls this, and hears of each reset once."""
+        is_reset = False
+        while self._placed:
+            order, placed = self._placed.popleft()
+            if order.kind is OrderKind.RESUME:
+                self._until.clear()
+            elif order.kind is OrderKind.RESET:
+                is_reset = True
+            else:
+                self._until[EVENTS[order.kind]] = placed + round(order.ttl_s * NS_PER_S)
+        self._until = {event: until for event, until in self._until.items() if now < until}
+        return OrdersInForce(tuple(self._until), is_reset)

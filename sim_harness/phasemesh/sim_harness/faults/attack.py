@@ -1,0 +1,172 @@
+"""Carries out a plan on a running city, step by step, and writes down what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from phasemesh.contract.detection import ControlMode
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.access.cabinets import cabinet_gate
+from phasemesh.controller.cabinet.service import ROUTES, CabinetBoard
+from phasemesh.sim_harness.agent_processes import Outfit
+from phasemesh.sim_harness.faults.injection import Injection, Outcome
+from phasemesh.sim_harness.faults.means import MEANS, START_STEPS_PER_S, Place
+from phasemesh.sim_harness.faults.planned import PlannedFault
+from phasemesh.sim_harness.faults.relay import Link, RelayBoard
+from phasemesh.sim_harness.faults.service import ServiceFaults
+from phasemesh.sim_harness.faults.sites import AgentSites
+from phasemesh.sim_harness.faults.stage import Stage
+from phasemesh.sim_harness.faults.table import ROWS
+
+EVIDENCE_NAME = "faults.json"
+GIVE_UP_S = 120.0
+"""Simulated time after which a fault counts as over although something that it took is not there again."""
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One fault as it was: when it began and was over, in seconds since the beginning, and what it told."""
+
+    planned: PlannedFault
+    began_s: float
+    over_s: float
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class ModeChange(msgspec.Struct, frozen=True, array_like=True):
+    """From `since_s` on, in seconds since the beginning, a cabinet was in `mode`."""
+
+    since_s: float
+    mode: ControlMode
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What an attack leaves behind: `begin_s` is the cabinet time at which the run began."""
+
+    begin_s: float
+    happened: tuple[Happened, ...]
+    modes: dict[IntersectionId, tuple[ModeChange, ...]]
+
+
+class Attack:
+    """The faults of one run; `turn` must be called before every step of the simulation."""
+
+    def __init__(self, stage: Stage, faults: Sequence[PlannedFault], *, begin_s: float, report: Path) -> None:
+        """Prepare `faults` for a run that begins at the cabinet time `begin_s` and reports to `report`."""
+        self.stage = stage
+        self._waiting = sorted(faults, key=lambda fault: fault.start_s)
+        self._begin_s = begin_s
+        self._report = report
+        self._active: list[Injection] = []
+        self._ending: list[Injection] = []
+        self._happened: list[Happened] = []
+        self._modes: dict[IntersectionId, list[ModeChange]] = {name: [] for name in stage.cabinets}
+        self._slow_until_s: dict[float, float] = {}
+
+    async def prepare(self, server: uvicorn.Server, board: CabinetBoard) -> None:
+        """Stand between agents, neighbours and cabinets before any of them speaks."""
+        stage = self.stage
+        common = stage.agents.site_folder
+        stage.sites = AgentSites(common, common / "agents", stage.agents.site_keys)
+        gate = cabinet_gate(server.config.app, ROUTES, common, stage.sites.site, board.cabinets)  # type: ignore[arg-type]
+        stage.service = ServiceFaults(gate, board)
+        server.config.app = stage.service
+        stage.relays = RelayBoard(stage.sites.publishes_at)
+        await stage.relays.start(self._disturbed_links())
+        stage.sites.write_all(stage.relays.endpoint)
+        for name in stage.agents.names:
+            self._equip(name)
+
+    def _disturbed_links(self) -> list[Link]:
+        """All links of a city in which links fail at all."""
+        if not any(MEANS[fault.means].place is Place.LINK for fault in self._waiting):
+            return []
+        return [
+            Link(name, peer)
+            for name, cabinet in self.stage.cabinets.items()
+            for peer in cabinet.intersection.neighbours
+            if peer in self.stage.cabinets
+        ]
+
+    def _inside(self, name: IntersectionId) -> tuple[PlannedFault, ...]:
+        """The faults that the agent `name` carries inside, in cabinet time; those that are past are left out."""
+        return tuple(
+            msgspec.structs.replace(fault, start_s=self._begin_s + fault.start_s)
+            for fault in self._waiting
+            if MEANS[fault.means].place is Place.AGENT and name in fault.targets
+        )
+
+    def _equip(self, name: IntersectionId) -> None:
+        sites = self.stage.sites
+        self.stage.agents.outfits[name] = Outfit(sites.folder_of(name), (sites.site_key,), self._inside(name))
+
+    async def turn(self, elapsed_s: float) -> None:
+        """Begin, carry on and end what is due at `elapsed_s`."""
+        self.stage.elapsed_s = elapsed_s
+        self._note_modes(elapsed_s)
+        while self._waiting and self._waiting[0].start_s <= elapsed_s:
+            await self._begin(self._waiting.pop(0))
+        for injection in tuple(self._active):
+            if elapsed_s >= injection.planned.end_s:
+                await self._end(injection)
+            else:
+                await injection.turn()
+        for injection in tuple(self._ending):
+            if injection.is_over or elapsed_s > injection.planned.end_s + GIVE_UP_S:
+                self._note_over(injection, elapsed_s)
+
+    async def _begin(self, planned: PlannedFault) -> None:
+        means = MEANS[planned.means]
+        for name in planned.targets:
+            self._equip(name)  # A life that is started from now on has met this fault already.
+        injection = means.make(self.stage, planned)
+        if means.steps_per_s is not None:
+            until_s = planned.end_s + ROWS[planned.fault].clean_s if planned.fault in ROWS else planned.end_s
+            self._slow_until_s[means.steps_per_s] = max(until_s, self._slow_until_s.get(means.steps_per_s, 0.0))
+        self._active.append(injection)
+        await injection.begin()
+
+    async def _end(self, injection: Injection) -> None:
+        self._active.remove(injection)
+        await injection.end()
+        self._ending.append(injection)
+
+    def _note_over(self, injection: Injection, elapsed_s: float) -> None:
+        self._ending.remove(injection)
+        planned = injection.planned
+        self._happened.append(Happened(planned, planned.start_s, elapsed_s, tuple(injection.outcomes)))
+
+    def _note_modes(self, elapsed_s: float) -> None:
+        for name, cabinet in self.stage.cabinets.items():
+            changes = self._modes[name]
+            if not changes or changes[-1].mode is not cabinet.mode:
+                changes.append(ModeChange(elapsed_s, cabinet.mode))
+
+    def step_wall_s(self, step_s: float) -> float:
+        """The least wall time that a step of `step_s` simulated seconds may take now; 0 for as fast as possible."""
+        now_s, agents = self.stage.elapsed_s, self.stage.agents
+        paces = [pace for pace, until_s in self._slow_until_s.items() if now_s < until_s]
+        if any(self.stage.is_starting(name) for name in agents.names):
+            paces.append(START_STEPS_PER_S)
+        return step_s / min(paces) if paces else 0.0
+
+    def note_lease(self, name: IntersectionId, boot_id: int) -> None:
+        """The life `boot_id` of `name` took its lease."""
+        self.stage.leased.add((name, boot_id))
+
+    async def close(self) -> None:
+        """End what is at work and write down what happened."""
+        for injection in tuple(self._active):
+            await self._end(injection)
+        for injection in tuple(self._ending):
+            self._note_over(injection, self.stage.elapsed_s)
+        await self.stage.relays.close()
+        evidence = Evidence(self._begin_s, tuple(self._happened), _frozen(self._modes))
+        (self._report / EVIDENCE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(evidence)))
+
+
+def _frozen(modes: Mapping[IntersectionId, list[ModeChange]]) -> dict[IntersectionId, tuple[ModeChange, ...]]:
+    return {name: tuple(changes) for name, changes in modes.items()}

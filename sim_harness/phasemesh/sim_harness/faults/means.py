@@ -1,0 +1,81 @@
+"""The table of means: every way in which a fault can be injected, where it takes hold, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from phasemesh.sim_harness.faults import abuse, cabinet_faults, disk_faults, link_faults, process_faults, start_faults
+from phasemesh.sim_harness.faults.driver import DEAD_LOOP, UNAPPROVED
+from phasemesh.sim_harness.faults.injection import Injection
+from phasemesh.sim_harness.faults.messages import MESSAGE_TROUBLES
+from phasemesh.sim_harness.faults.planned import PlannedFault
+from phasemesh.sim_harness.faults.policy import POLICY_MEANS
+from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
+from phasemesh.sim_harness.faults.service import SERVICE_TROUBLES
+from phasemesh.sim_harness.faults.stage import Stage
+from phasemesh.sim_harness.faults.transport import DELAY
+from phasemesh.sim_harness.faults.wall_clock import WALL_JUMP
+
+
+class Place(StrEnum):
+    """Where a means takes hold."""
+
+    AGENT = "inside the agent's process"
+    LINK = "relay between two agents"
+    CABINET = "service of the cabinet"
+    PROCESS = "the agent's process"
+    START = "what the agent starts from"
+    OUTSIDE = "somebody outside"
+
+
+class Means(msgspec.Struct, frozen=True):
+    """One way to inject a fault.
+
+    `steps_per_s` is the most simulated seconds a wall second may hold while the fault and its recovery last, for
+    faults whose detection or healing takes wall time; None where simulated time is all that matters.
+    """
+
+    place: Place
+    make: Callable[[Stage, PlannedFault], Injection]
+    steps_per_s: float | None = None
+
+
+WIRE_STEPS_PER_S = 4.0
+"""Sockets reconnect within 2 s, heartbeats fail after 1 s and handshakes are given up after 3 s of wall time."""
+START_STEPS_PER_S = 10.0
+"""A process needs about half a second of wall time until it holds its lease."""
+SERVICE_STEPS_PER_S = 10.0
+"""An agent asks a silent cabinet again every 0.2 s of wall time."""
+
+INSIDE = (WALL_JUMP, UNAPPROVED, DELAY, *MESSAGE_TROUBLES, *SENSOR_TROUBLES, *POLICY_MEANS)
+"""Means that act by the schedule inside the agent alone."""
+
+MEANS: dict[str, Means] = {
+    **{name: Means(Place.AGENT, Injection) for name in INSIDE},
+    "message-flood": Means(Place.AGENT, disk_faults.LogFlood),
+    DEAD_LOOP: Means(Place.AGENT, process_faults.DeadLoop, START_STEPS_PER_S),
+    "links-frozen": Means(Place.LINK, link_faults.LinksFrozen, WIRE_STEPS_PER_S),
+    "links-cut": Means(Place.LINK, link_faults.LinksCut, WIRE_STEPS_PER_S),
+    "partition": Means(Place.LINK, link_faults.Partition, WIRE_STEPS_PER_S),
+    **{name: Means(Place.CABINET, cabinet_faults.ServiceTrouble, SERVICE_STEPS_PER_S) for name in SERVICE_TROUBLES},
+    **{name: Means(Place.CABINET, cabinet_faults.TakenOver) for name in cabinet_faults.OVERRIDES},
+    "second-daemon": Means(Place.PROCESS, cabinet_faults.SecondDaemon, START_STEPS_PER_S),
+    "kill": Means(Place.PROCESS, process_faults.Killed, START_STEPS_PER_S),
+    "stop": Means(Place.PROCESS, process_faults.Stopped, START_STEPS_PER_S),
+    "restart-storm": Means(Place.PROCESS, process_faults.RestartStorm, START_STEPS_PER_S),
+    "kill-mid-change": Means(Place.PROCESS, process_faults.KilledMidChange, START_STEPS_PER_S),
+    "disk-full": Means(Place.PROCESS, disk_faults.DiskFull),
+    "power-cut": Means(Place.PROCESS, disk_faults.PowerCut, START_STEPS_PER_S),
+    "bundle-missing": Means(Place.START, start_faults.BundleMissing, START_STEPS_PER_S),
+    "bundle-truncated": Means(Place.START, start_faults.BundleTruncated, START_STEPS_PER_S),
+    "bundle-altered": Means(Place.START, start_faults.BundleAltered, START_STEPS_PER_S),
+    "config-yellow": Means(Place.START, start_faults.ShortYellow, START_STEPS_PER_S),
+    "config-conflicts": Means(Place.START, start_faults.LopsidedConflicts, START_STEPS_PER_S),
+    "key-rotated": Means(Place.START, start_faults.KeyRotatedFirst, WIRE_STEPS_PER_S),
+    "stranger": Means(Place.OUTSIDE, abuse.StrangeListener),
+    "dead-collector": Means(Place.OUTSIDE, abuse.DeadCollector),
+    "unlawful-requests": Means(Place.OUTSIDE, abuse.UnlawfulRequests, SERVICE_STEPS_PER_S),
+}

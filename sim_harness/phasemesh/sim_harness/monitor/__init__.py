@@ -1,0 +1,1 @@
+"""The monitor of the signals of a city, written apart from the guard, the sequencer and the cabinet."""

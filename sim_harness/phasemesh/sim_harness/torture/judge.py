@@ -1,0 +1,173 @@
+"""Whether a city survived: each fault against its row of the table, and the run against one without faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from phasemesh.contract.units import IntersectionId
+from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened
+from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Depth, Fault, Variant
+from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.torture.timeline import LostRecords, Timeline, lost_records, read_timelines
+
+STEP_S = 1.0
+"""Events fall between two steps of the simulation."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One fault: what it did, how long the slowest target needed, how long it may need, and what is wrong.
+
+    `recovered_s` counts from the end of the fault and is None when a target did not recover; `failures` is empty when
+    everything is as required.
+    """
+
+    fault: str
+    title: str
+    means: str
+    targets: tuple[IntersectionId, ...]
+    at_s: float
+    length_s: float
+    deepest: str
+    fallback_ticks: int
+    recovered_s: float | None
+    allowed_s: float
+    outcomes: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A run under attack beside the same run without; `failures` are those of the run as a whole."""
+
+    scenario: str
+    seed: int
+    seconds: float
+    tortured: RunResult
+    calm: RunResult
+    lost: LostRecords
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def all_failures(self) -> tuple[str, ...]:
+        """Everything that is not as required, one line each."""
+        return (
+            *self.failures,
+            *(f"{each.fault} at {each.at_s:.0f} s: {failure}" for each in self.verdicts for failure in each.failures),
+        )
+
+
+def judge(folder: Path, tortured: RunResult, calm: RunResult) -> Judgement:
+    """Judge the run under attack that left its outputs in `folder` against the run `calm`."""
+    evidence = msgspec.json.decode((folder / EVIDENCE_NAME).read_bytes(), type=Evidence)
+    timelines = read_timelines(folder, evidence)
+    lost = lost_records(folder)
+    happened = sorted(evidence.happened, key=lambda each: each.began_s)
+    verdicts = tuple(_verdict(each, timelines, happened, tortured) for each in happened if each.planned.fault in ROWS)
+    return Judgement(
+        scenario=tortured.scenario,
+        seed=tortured.seed,
+        seconds=tortured.seconds,
+        tortured=tortured,
+        calm=calm,
+        lost=lost,
+        verdicts=verdicts,
+        failures=tuple(_failures_of_run(tortured, calm, lost)),
+    )
+
+
+def _failures_of_run(tortured: RunResult, calm: RunResult, lost: LostRecords) -> Iterator[str]:
+    if not tortured.is_complete:
+        yield "the run was interrupted"
+    if tortured.monitor_trips:
+        yield f"the monitor tripped {tortured.monitor_trips} times: {'; '.join(tortured.monitor_findings[:3])}"
+    if tortured.collisions > calm.collisions:
+        yield f"{tortured.collisions} collisions, {calm.collisions} without faults"
+    if lost.undeclared:
+        yield f"{lost.undeclared} records are missing without being declared"
+    if tortured.lost_agents:
+        yield f"agents lost for good: {', '.join(tortured.lost_agents)}"
+    if tortured.latched_faults:
+        yield f"cabinets in flash at the end: {', '.join(tortured.latched_faults)}"
+
+
+def _verdict(
+    each: Happened, timelines: Mapping[IntersectionId, Timeline], happened: list[Happened], result: RunResult
+) -> Verdict:
+    planned, row = each.planned, ROWS[each.planned.fault]
+    allowed_s = result.tick_s + row.clean_s
+    window = planned.start_s, each.over_s + allowed_s
+    targets = [timelines[name] for name in planned.targets]
+    deepest = max(timeline.deepest(*window) for timeline in targets)
+    recoveries = [timeline.recovered_s(each.over_s) for timeline in targets]
+    known = [at_s for at_s in recoveries if at_s is not None]
+    recovered_s = max(known) - each.over_s if len(known) == len(recoveries) else None
+    failures = [*_failures_of_depth(row, each, targets), *_failures_of_recovery(recovered_s, allowed_s)]
+    failures += _failures_of_age(window, targets)
+    failures += [outcome.text for outcome in each.outcomes if not outcome.is_good]
+    failures += _failures_of_others(each, window, timelines, happened)
+    return Verdict(
+        fault=row.id,
+        title=row.title,
+        means=planned.means,
+        targets=planned.targets,
+        at_s=planned.start_s,
+        length_s=each.over_s - planned.start_s,
+        deepest=deepest.name,
+        fallback_ticks=sum(timeline.fallback_ticks(*window, result.tick_s) for timeline in targets),
+        recovered_s=recovered_s,
+        allowed_s=allowed_s,
+        outcomes=tuple(outcome.text for outcome in each.outcomes),
+        failures=tuple(failures),
+    )
+
+
+def _failures_of_depth(row: Fault, each: Happened, targets: list[Timeline]) -> Iterator[str]:
+    """A target that fell too far, or a fault that nobody noticed, which then proves nothing."""
+    window = each.planned.start_s, each.over_s
+    deepest = max(timeline.deepest(*window) for timeline in targets)
+    least = _variant(row, each).least
+    if deepest > row.deepest:
+        yield f"fell to {deepest.name}, may fall to {row.deepest.name}"
+    if deepest < least:
+        yield f"fell only to {deepest.name}: the fault had no effect"
+
+
+def _failures_of_age(window: tuple[float, float], targets: list[Timeline]) -> Iterator[str]:
+    """Messages that were used although they were too old, by whatever way they came late (invariant I22)."""
+    if (ticks := max(timeline.stale_ticks(*window) for timeline in targets)) > 0.0:
+        yield f"used a message that had outlived its limit by {ticks:g} ticks"
+
+
+def _variant(row: Fault, each: Happened) -> Variant:
+    return next(variant for variant in row.variants if variant.means == each.planned.means)
+
+
+def _failures_of_recovery(recovered_s: float | None, allowed_s: float) -> Iterator[str]:
+    if recovered_s is None:
+        yield "did not come back to COORDINATED"
+    elif recovered_s > allowed_s + STEP_S:
+        yield f"back in COORDINATED after {recovered_s:.0f} s, allowed are {allowed_s:.0f} s"
+
+
+def _failures_of_others(
+    each: Happened, window: tuple[float, float], timelines: Mapping[IntersectionId, Timeline], happened: list[Happened]
+) -> Iterator[str]:
+    """Agents that had nothing to do with a fault and yet lost more than their neighbours' messages."""
+    if each.planned.length_s > LONG_S:
+        return
+    busy = {
+        name
+        for other in happened
+        if other.planned.start_s <= window[1] and other.over_s + _clean_s(other) >= window[0]
+        for name in (*other.planned.targets, *other.planned.peers)
+    }
+    for name, timeline in timelines.items():
+        if name not in busy and (depth := timeline.deepest(*window)) > Depth.ISOLATED:
+            yield f"took {name} along, which fell to {depth.name}"
+
+
+def _clean_s(each: Happened) -> float:
+    return ROWS[each.planned.fault].clean_s if each.planned.fault in ROWS else 0.0

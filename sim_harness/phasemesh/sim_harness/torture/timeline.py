@@ -1,0 +1,177 @@
+"""How deep each agent of a run stood at every moment: what it recorded itself and what its cabinet showed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from phasemesh.contract.detection import ControlMode
+from phasemesh.contract.errors import RecordError
+from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.telemetry.records import Gap, RecordHeader, Source, TickRecord, read_records
+from phasemesh.sim_harness.faults.attack import Evidence, ModeChange
+from phasemesh.sim_harness.faults.table import Depth
+
+DEPTH_OF_RUNG: dict[str, Depth] = {
+    "COORDINATED": Depth.COORDINATED,
+    "ISOLATED": Depth.ISOLATED,
+    "LOCAL": Depth.LOCAL,
+    "RELEASED": Depth.RELEASED,
+    "FLASH": Depth.FLASH,
+}
+FLASHING = frozenset({ControlMode.FLASH, ControlMode.STARTUP})
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One tick of an agent, in seconds since the beginning of the run, and whether a local plan decided it.
+
+    `stale_ticks` is by how many ticks the oldest message that was used had outlived its limit, by its own step, which
+    all agents count alike in lockstep.
+    """
+
+    at_s: float
+    depth: Depth
+    is_fallback: bool
+    stale_ticks: float = 0.0
+
+
+class LostRecords(msgspec.Struct, frozen=True):
+    """Records that are missing: those that a file declares, by a gap or a damaged spot, and those that it does not."""
+
+    declared: int = 0
+    undeclared: int = 0
+
+    def __add__(self, other: LostRecords) -> LostRecords:
+        return LostRecords(self.declared + other.declared, self.undeclared + other.undeclared)
+
+
+class Timeline:
+    """The moments of one agent and the modes of its cabinet."""
+
+    def __init__(self, moments: Iterable[Moment], modes: Sequence[ModeChange]) -> None:
+        """Keep `moments` in the order of their time; `modes` are the changes of its cabinet."""
+        self._moments = sorted(moments, key=lambda moment: moment.at_s)
+        self._times_s = [moment.at_s for moment in self._moments]
+        self._modes = modes
+
+    def deepest(self, from_s: float, to_s: float) -> Depth:
+        """The worst depth between two times, both included."""
+        seen = [moment.depth for moment in self._within(from_s, to_s)]
+        return max((*seen, *self._mode_depths(from_s, to_s)), default=Depth.COORDINATED)
+
+    def fallback_ticks(self, from_s: float, to_s: float, tick_s: float) -> int:
+        """Control intervals between two times that a local plan decided, the agent's or the cabinet's."""
+        own_plan_s = sum(
+            min(until_s, to_s) - max(change.since_s, from_s)
+            for change, until_s in self._spans()
+            if change.mode is ControlMode.OWN_PLAN and change.since_s < to_s and until_s > from_s
+        )
+        return sum(moment.is_fallback for moment in self._within(from_s, to_s)) + round(own_plan_s / tick_s)
+
+    def stale_ticks(self, from_s: float, to_s: float) -> float:
+        """By how much messages that were used between two times had outlived their limit at most, in ticks."""
+        return max((moment.stale_ticks for moment in self._within(from_s, to_s)), default=0.0)
+
+    def recovered_s(self, from_s: float) -> float | None:
+        """The first time from `from_s` on at which the agent is coordinated and its cabinet obeys it."""
+        for moment in self._moments[bisect_left(self._times_s, from_s) :]:
+            if moment.depth <= Depth.MISSES:
+                modes = self._mode_depths(moment.at_s, moment.at_s)
+                if max(modes, default=Depth.COORDINATED) <= Depth.MISSES:
+                    return moment.at_s
+        return None
+
+    def points(self) -> list[tuple[float, Depth]]:
+        """Every change of depth, for a plot."""
+        events = sorted({moment.at_s for moment in self._moments} | {change.since_s for change in self._modes})
+        points: list[tuple[float, Depth]] = []
+        for at_s in events:
+            depth = self.deepest(at_s, at_s)
+            if not points or points[-1][1] is not depth:
+                points.append((at_s, depth))
+        return points
+
+    def _within(self, from_s: float, to_s: float) -> list[Moment]:
+        return self._moments[bisect_left(self._times_s, from_s) : bisect_right(self._times_s, to_s)]
+
+    def _spans(self) -> Iterator[tuple[ModeChange, float]]:
+        ends = [change.since_s for change in self._modes[1:]]
+        return zip(self._modes, [*ends, float("inf")], strict=True)
+
+    def _mode_depths(self, from_s: float, to_s: float) -> list[Depth]:
+        return [
+            _depth_of_mode(change.mode)
+            for change, until_s in self._spans()
+            if change.since_s <= to_s and until_s > from_s
+        ]
+
+
+def _depth_of_mode(mode: ControlMode) -> Depth:
+    if mode is ControlMode.AGENT:
+        return Depth.COORDINATED
+    return Depth.FLASH if mode in FLASHING else Depth.RELEASED
+
+
+def read_timelines(folder: Path, evidence: Evidence) -> dict[IntersectionId, Timeline]:
+    """The timelines of all agents whose records and cabinets left something in the folder of a run."""
+    moments: dict[IntersectionId, list[Moment]] = {name: [] for name in evidence.modes}
+    for path in record_files(folder):
+        for moment, name in _moments(path, evidence.begin_s):
+            moments.setdefault(name, []).append(moment)
+    return {name: Timeline(found, evidence.modes.get(name, ())) for name, found in moments.items()}
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The flight records of a run, of all lives, rotated ones included."""
+    return sorted((folder / "records").glob("*.rec*"))
+
+
+def _moments(path: Path, begin_s: float) -> Iterator[tuple[Moment, IntersectionId]]:
+    """The moments of a file, each with whose it is; none of a file that is no record."""
+    try:
+        header, items = read_records(path)
+    except RecordError:
+        return
+    for item in items:
+        if isinstance(item, TickRecord):
+            yield _moment(item, header, begin_s), item.snapshot.intersection_id
+
+
+def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
+    depth = DEPTH_OF_RUNG[record.rung.value]
+    if depth is Depth.COORDINATED and record.comm_misses:
+        depth = Depth.MISSES
+    used = [peer.message.step for peer in record.peers if peer.is_fresh and peer.message is not None]
+    oldest_ticks = (record.step - min(used, default=record.step)) / header.steps_per_tick
+    return Moment(
+        at_s=record.snapshot.now_s - begin_s,
+        depth=depth,
+        is_fallback=record.source is Source.PLAN,
+        stale_ticks=max(0.0, oldest_ticks - header.stale_after_ticks),
+    )
+
+
+def lost_records(folder: Path) -> LostRecords:
+    """What is missing in the records of a run; ticks of one life are numbered, so that no hole goes unseen."""
+    return sum((_lost_in(path) for path in record_files(folder)), LostRecords())
+
+
+def _lost_in(path: Path) -> LostRecords:
+    """Holes in the numbers of the ticks of one file; a gap says how many are missing, a damaged spot holds one."""
+    try:
+        items = list(read_records(path)[1])
+    except RecordError:
+        return LostRecords(declared=1)
+    lost, covered = LostRecords(), 0
+    expected: int | None = None
+    for item in items:
+        if isinstance(item, TickRecord):
+            missing = 0 if expected is None else item.tick - expected
+            lost += LostRecords(min(covered, missing), max(0, missing - covered))
+            expected, covered = item.tick + 1, 0
+        else:
+            covered += item.count if isinstance(item, Gap) else 1
+    return lost + LostRecords(declared=covered)
