@@ -13,6 +13,7 @@ from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.observation import HYPER_SIZE, SPEC_HASH
+from phasemesh.contract.schedule import ScheduleRow
 from phasemesh.contract.site import (
     SITE_FORMAT,
     AdapterKind,
@@ -132,6 +133,7 @@ def make_decider(
     *,
     memory: Memory | None = None,
     plan: PlanKind = PlanKind.ACTUATED,
+    schedule: tuple[ScheduleRow, ...] = (),
     unit: UnitTiming = SIMULATED_UNIT,
 ) -> Decider:
     """A decider under the benchmark profile with five steps a tick."""
@@ -140,7 +142,7 @@ def make_decider(
         intersection,
         timings,
         policy=policy,
-        plan=PLANS[plan](intersection, timings),
+        plan=PLANS[plan](intersection, timings, schedule),
         memory=memory or NoMemory(),
         tick_s=TICK_S,
         steps_per_tick=STEPS_PER_TICK,
@@ -158,11 +160,14 @@ class Town:
         *,
         clock: Clock | None = None,
         is_deterministic: bool = True,
+        plan: PlanKind = PlanKind.ACTUATED,
+        schedule: tuple[ScheduleRow, ...] = (),
     ) -> None:
         """Settle one agent an intersection of `streets`, which names the neighbours of each."""
         self.exchange = MemoryExchange()
         self.clock = clock or SimulatedClock()
         self.step = 0
+        self._plan, self._schedule = plan, schedule
         self.residents = {
             name: self._settle(make_intersection(name, others), policy(), is_deterministic=is_deterministic)
             for name, others in streets.items()
@@ -183,7 +188,7 @@ class Town:
         )
         transport = self.exchange.transport(intersection.id, intersection.neighbours)
         mailbox = Mailbox(intersection.neighbours, STALE_AFTER_TICKS)
-        decider = make_decider(intersection, policy)
+        decider = make_decider(intersection, policy, plan=self._plan, schedule=self._schedule)
         agent = Agent(settings, decider, driver, transport, mailbox, decision_clock=self.clock)
         return Resident(agent, cabinet, driver, transport, policy)
 

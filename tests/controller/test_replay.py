@@ -16,6 +16,7 @@ from factories import make_timings
 from phasemesh.contract.command import CommandKind
 from phasemesh.contract.errors import RecordError
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.schedule import ScheduleRow
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.tensors import PolicyFault
 from phasemesh.contract.timing import UnitTiming
@@ -401,3 +402,18 @@ def test_the_file_holds_what_was_recorded(pressure: Recording, tmp_path: Path) -
 
     assert header == pressure.header
     assert tuple(items) == pressure.records
+
+
+def test_a_plan_by_the_clock_replays(tmp_path: Path) -> None:
+    """The schedule of fixed time stands in the header; without it the plan would want other stages."""
+    schedule = (ScheduleRow(0.0, greens_s=(10.0, 30.0)),)
+    town = Town(PAIR, BrokenPolicy, plan=PlanKind.FIXED, schedule=schedule)
+    records = drive(town)
+    header = make_header(town, plan=PlanKind.FIXED, schedule=schedule)
+    found = replay(
+        write(tmp_path / "no-schedule.rec", msgspec.structs.replace(header, schedule=()), records), BrokenPolicy()
+    )
+
+    assert replay(write(tmp_path / "west.rec", header, records), BrokenPolicy()) == Replayed(TICKS, 0, None)
+    assert found.difference is not None
+    assert found.difference.what == "wanted_stage"

@@ -66,12 +66,12 @@ def main() -> int:
     named = {(entry["function"], entry["before"], entry["after"]) for entry in _named()}
     unnamed = [each for each in score.survivors if (each.function, each.before, each.after) not in named]
     checked = score.killed + len(score.survivors)
-    print(
+    sys.stdout.write(
         f"{checked} mutants checked: {score.killed} killed, {len(score.survivors) - len(unnamed)} named as equivalent,"
-        f" {len(unnamed)} survived; {score.unchecked} not reached by any test"
+        f" {len(unnamed)} survived; {score.unchecked} not reached by any test\n"
     )
     for each in unnamed:
-        print(f"{each.key}\n  - {each.before}\n  + {each.after}")
+        sys.stdout.write(f"{each.key}\n  - {each.before}\n  + {each.after}\n")
     return EXIT_SURVIVORS if unnamed or score.unchecked else 0
 
 
@@ -94,7 +94,7 @@ def _lay_out(folder: Path, sources: list[str]) -> None:
         f"[tool.pytest.ini_options]\n"
         f'pythonpath = ["src", "tests"]\n'
         f'markers = ["sumo: x", "train: x", "slow: x", "maps: x"]\n'
-        f'addopts = "-m \'not sumo and not slow\'"\n'
+        f"addopts = \"-m 'not sumo and not slow'\"\n"
         f"timeout = 60\n",
         encoding="utf-8",
     )

@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from msgspec import structs
+
+from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.timing import StageTiming
@@ -18,6 +21,7 @@ from phasemesh.controller.safety.case import GuardCase
 YELLOW_S = (2.0, 6.0)
 RED_CLEARANCE_S = (0.0, 6.0)
 SHORTEST_WALK_S = 4.0
+LONGEST_FOR_PEOPLE_S = 60.0
 WALKING_MPS = 1.07
 BUFFER_S = 3.0
 RED_S = 2.0
@@ -73,18 +77,27 @@ class ReferenceGuard:
         if not is_fresh:
             wrong.add(("I13", "reject"))
         if not is_open:
-            wrong.add(("I11", "release"))
+            wrong.add(("I11", "reject"))
         if not is_readable:
             return Judgement(frozenset(wrong), case.signal.stage, is_accepted=False)
-        asked = int(case.stage) if is_command and is_fresh and case.kind == "stage" else None
-        is_release = is_command and is_fresh and is_open and case.kind == "release"
-        wrong |= self._wrong_with_the_street(case)
+        is_heard = is_command and is_fresh and is_open
+        asked = int(case.stage) if is_heard and case.kind == "stage" else None
         if asked is not None:
             wrong |= self._wrong_with_the_change(case, asked)
-        duty = self._duty(case) if is_open and not is_release else None
-        if is_open and not is_release and self._is_somebody_waiting_long(case, duty):
+        if ("I1", "reject") not in wrong:
+            wrong |= self._wrong_with_the_street(case)
+        is_let_go = is_heard and case.kind == "release"
+        duty = self._duty(case) if is_open and not is_let_go else None
+        if self._is_somebody_waiting_long(case) and not (
+            duty is not None and duty.rule == "I7" and duty.stage != asked
+        ):
             wrong.add(("I7", "log"))
         return self._answer(case, asked, wrong, duty)
+
+    def legal_stages(self, case: GuardCase) -> tuple[bool, ...]:
+        """For each stage, whether it would be granted if somebody asked for it now."""
+        fresh = structs.replace(case, kind="stage", decided_s=case.now_s, max_age_s=1.0, mode=ControlMode.AGENT)
+        return tuple(self.judge(structs.replace(fresh, stage=stage)).is_accepted for stage in self._stages)
 
     def _answer(self, case: GuardCase, asked: int | None, wrong: set[tuple[str, str]], duty: Duty | None) -> Judgement:
         if duty is not None and duty.stage != asked:
@@ -105,11 +118,8 @@ class ReferenceGuard:
         )
 
     def _is_command(self, case: GuardCase) -> bool:
-        return (
-            case.kind in {"stage", "release"}
-            and type(case.stage) is int
-            and case.stage in self._stages
-            and math.isfinite(case.decided_s)
+        return case.kind == "release" or (
+            case.kind == "stage" and type(case.stage) is int and case.stage in self._stages
         )
 
     # What is wrong, whoever asks.
@@ -121,10 +131,9 @@ class ReferenceGuard:
             self._known_shown[key] = bool(self._clashes(self._shown(*key)))
         return {("I1", "latch")} if self._known_shown[key] else set()
 
-    def _is_somebody_waiting_long(self, case: GuardCase, duty: Duty | None) -> bool:
+    def _is_somebody_waiting_long(self, case: GuardCase) -> bool:
         waits_s = self._waits_s(case)
-        is_told = any(at_least(wait_s, TOLD_FROM * self._max_wait_s[index]) for index, wait_s in waits_s.items())
-        return is_told and not (duty is not None and duty.rule == "I7")
+        return any(at_least(wait_s, TOLD_FROM * self._max_wait_s[index]) for index, wait_s in waits_s.items())
 
     # What is wrong with the change that is asked for.
 
@@ -135,14 +144,14 @@ class ReferenceGuard:
         wrong = {(rule, "reject") for rule in self._wrong_with_the_pair(signal.stage, asked)}
         if signal.interval != "green":
             wrong.add(("I2", "hold"))
-            if signal.interval == "ped_clearance":
+            if signal.interval == "ped_clearance" and ("I8", "reject") not in wrong:
                 wrong.add(("I8", "hold"))
             return wrong
         timing = self._timings[signal.stage]
         green_s = case.now_s - signal.since_s
         if not at_least(green_s, timing.min_green_s):
             wrong.add(("I5", "hold"))
-        if not at_least(green_s, self._walk_s(signal.stage)):
+        if not self._have_people_walked(signal.stage, green_s) and ("I8", "reject") not in wrong:
             wrong.add(("I8", "hold"))
         if not at_least(green_s, BETWEEN_CHANGES_S):
             wrong.add(("I15", "hold"))
@@ -178,9 +187,13 @@ class ReferenceGuard:
         across_s = max(self._length_m(index) for index in walked) / WALKING_MPS
         missing_s = max(0.0, BUFFER_S - timing.yellow_s - timing.red_clearance_s)
         needed_s = across_s + missing_s
-        if not math.isfinite(needed_s):
+        if math.isnan(needed_s) or needed_s == math.inf:
             return True
-        return not (timing.walk_s >= SHORTEST_WALK_S and timing.ped_clearance_s >= math.ceil(needed_s))
+        whole_s = math.ceil(max(needed_s, 0.0))
+        is_enough = timing.walk_s >= SHORTEST_WALK_S and timing.ped_clearance_s >= whole_s
+        return not (
+            is_enough and timing.walk_s <= LONGEST_FOR_PEOPLE_S and timing.ped_clearance_s <= LONGEST_FOR_PEOPLE_S
+        )
 
     def _crosses_a_barrier(self, stage: int) -> bool:
         table = self._junction.concurrency
@@ -209,6 +222,8 @@ class ReferenceGuard:
         return "g" if index in chosen.permissive else "G" if index in chosen.protected else "r"
 
     def _letter_in_a_change(self, before: int, after: int, interval: str, index: int) -> str:
+        if before == after:
+            return "r"
         first, last = self._letter(before, index), self._letter(after, index)
         is_closed = first != "r" and (last == "r" or (first == "G" and last == "g"))
         if not is_closed:
@@ -259,9 +274,9 @@ class ReferenceGuard:
             for index in self._served[after] - self._served[before]
         )
 
-    def _walk_s(self, stage: int) -> float:
+    def _have_people_walked(self, stage: int, green_s: float) -> bool:
         has_people = any(self._is_crossing(index) for index in self._served[stage])
-        return self._timings[stage].walk_s if has_people else 0.0
+        return not has_people or at_least(green_s, self._timings[stage].walk_s)
 
     def _is_crossing(self, index: int) -> bool:
         return self._junction.movements[index].turn == "crossing"
@@ -272,14 +287,10 @@ class ReferenceGuard:
     # Who waits, and what is due to them.
 
     def _waits_s(self, case: GuardCase) -> dict[int, float]:
-        """For each called movement that is not green, how long it has waited."""
-        signal, history = case.signal, case.history
-        shown = self._shown(signal.from_stage, signal.stage, str(signal.interval))
-        return {
-            index: case.now_s - since_s
-            for index in self._movements
-            if shown[index] not in "Gg" and (since_s := self._waits_since_s(history, index)) is not None
-        }
+        """For each called movement that the stage in force does not serve, how long it has waited."""
+        red = [index for index in self._movements if index not in self._served[case.signal.stage]]
+        since_s = {index: self._waits_since_s(case.history, index) for index in red}
+        return {index: case.now_s - at_s for index, at_s in since_s.items() if at_s is not None and at_s < case.now_s}
 
     def _waits_since_s(self, history: ServiceHistory, index: int) -> float | None:
         calls = [call_s for lane in self._lanes[index] if (call_s := history.lane_call_s[lane]) is not None]
@@ -289,8 +300,8 @@ class ReferenceGuard:
         signal = case.signal
         current, green_s = signal.stage, case.now_s - signal.since_s
         timing = self._timings[current]
-        least_s = (timing.min_green_s, self._walk_s(current), BETWEEN_CHANGES_S)
-        if signal.interval != "green" or not all(at_least(green_s, each_s) for each_s in least_s):
+        is_over = at_least(green_s, timing.min_green_s) and at_least(green_s, BETWEEN_CHANGES_S)
+        if signal.interval != "green" or not is_over or not self._have_people_walked(current, green_s):
             return None
         waits_s = self._waits_s(case)
         overdue_s = {index: wait_s for index, wait_s in waits_s.items() if at_least(wait_s, self._max_wait_s[index])}
@@ -314,9 +325,11 @@ class ReferenceGuard:
 
     def _best_for(self, current: int, wanted_s: dict[int, float], waits_s: dict[int, float]) -> int | None:
         """The stage for whoever of `wanted_s` waits longest; of several the one that ends most waiting."""
-        for index in sorted(wanted_s, key=lambda index: -wanted_s[index]):
-            stages = [stage for stage in self._stages if index in self._served[stage]]
-            able = [stage for stage in stages if self._may_follow(current, stage)]
+        for longest_s in sorted({*wanted_s.values()}, reverse=True):
+            oldest = {index for index, wait_s in wanted_s.items() if wait_s == longest_s}
+            able = [
+                stage for stage in self._stages if oldest & self._served[stage] and self._may_follow(current, stage)
+            ]
             if able:
                 return max(able, key=lambda stage: sum(waits_s.get(each, 0.0) for each in self._served[stage]))
         return None

@@ -137,15 +137,16 @@ def test_a_short_green_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_a_short_stage_is_found_where_its_movements_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_a_short_stage_is_found_where_its_movements_go_on(tmp_path: Path, seconds: int) -> None:
     """A stage that gives way to a larger one too early is found although no movement lost its green."""
     crossing = make_intersection()
     smaller = msgspec.structs.replace(crossing.stages[0], name="north", protected=(0,))
     crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, smaller))
 
-    faults = check(tmp_path, ((ALL_RED, 2), ("Grrr", 3), (NORTH_SOUTH, 9)), crossing=crossing)
+    faults = check(tmp_path, ((ALL_RED, 2), ("Grrr", seconds), (NORTH_SOUTH, 9)), crossing=crossing)
 
-    assert faults == ["crossing at 105 s: stage Grrr was green for 3 s, below 5 s"]
+    assert faults == [f"crossing at {102 + seconds} s: stage Grrr was green for {seconds} s, below 5 s"]
 
 
 def test_red_clearance_that_looks_like_a_stage_is_no_short_green(tmp_path: Path) -> None:

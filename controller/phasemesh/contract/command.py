@@ -137,11 +137,14 @@ def change_s(timing: StageTiming) -> float:
 def lights(intersection: Intersection, signal: SignalState) -> str:
     """The letters shown by `signal`, one a movement: `G` protected, `g` permissive, `y` yellow, `r` red.
 
-    A crossing shows `G` for walk and `r` otherwise; people who are on it when the walk ends have their clearance.
+    A crossing shows `G` for walk and `r` otherwise; people who are on it when the walk ends have their clearance. A
+    change from a stage to itself is no change: all is red, as while a unit starts or flashes.
     """
     target = intersection.stages[signal.stage]
     if signal.interval is Interval.GREEN:
         return stage_lights(intersection, target)
+    if signal.stage == signal.from_stage:
+        return "r" * len(intersection.movements)
     origin = intersection.stages[signal.from_stage]
     closing = closing_movements(origin, target)
     before = stage_lights(intersection, origin)

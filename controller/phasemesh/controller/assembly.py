@@ -19,7 +19,7 @@ from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Transport
-from phasemesh.controller.plans.table import PLANS
+from phasemesh.controller.plans.table import site_plan
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, load_bundle
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
@@ -60,7 +60,7 @@ def make_agent(
         entry.intersection,
         entry.timings,
         policy=loaded.policy,
-        plan=PLANS[entry.plan](entry.intersection, entry.timings),
+        plan=site_plan(entry),
         memory=NoMemory(),
         tick_s=site.tick_s,
         steps_per_tick=site.steps_per_tick,
@@ -102,4 +102,5 @@ def header_of(site: SiteFile, entry: SiteIntersection, bundle: LoadedBundle | No
         plan=entry.plan,
         boot_id=boot_id,
         unit=entry.unit,
+        schedule=entry.schedule,
     )

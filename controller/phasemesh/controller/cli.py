@@ -69,6 +69,9 @@ def agent(
     intersection_id: Annotated[str, typer.Option("--id", help="Intersection to control.")],
     records: Annotated[Path | None, typer.Option(help="File of the flight recorder.")] = None,
     boot_id: Annotated[int | None, typer.Option(help="Number of this life; it must rise.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder in which latched faults and restarts are remembered across lives.")
+    ] = None,
 ) -> None:
     """Control one intersection until told to stop."""
     from phasemesh.controller.process import AgentLaunch, serve_agent  # noqa: PLC0415 (quick start of other commands)
@@ -77,7 +80,7 @@ def agent(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # The wall clock only names this life, so that it outranks earlier ones even across reboots; nothing is timed by it.
     life = boot_id if boot_id is not None else time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000
-    serve_agent(AgentLaunch(site, IntersectionId(intersection_id), life, records))
+    serve_agent(AgentLaunch(site, IntersectionId(intersection_id), life, records, state_folder=state))
 
 
 def cabinet(
@@ -123,23 +126,22 @@ def replay(
     from phasemesh.controller.policy.bundle import find_bundle, load_bundle  # noqa: PLC0415 (quick start)
     from phasemesh.controller.policy.trust import trusted_keys  # noqa: PLC0415 (quick start)
     from phasemesh.controller.replay import replay as rerun  # noqa: PLC0415 (quick start)
-    from phasemesh.controller.telemetry.records import Damage, read_records  # noqa: PLC0415 (quick start)
+    from phasemesh.controller.telemetry.records import read_records  # noqa: PLC0415 (quick start)
 
-    header, items = read_records(file)
-    damaged = [item for item in items if isinstance(item, Damage)]
+    header, _ = read_records(file)
     loaded = load_bundle(find_bundle(bundle or header.bundle), trusted_keys())
     if bundle is None and loaded.digest != header.bundle_digest:
         raise InputError(f"{file}: was recorded with another bundle than {loaded.folder}; name it with --bundle")
     outcome = rerun(file, loaded.policy_for(header.intersection.id))
     missing = f", {outcome.missing} missing" if outcome.missing else ""
-    for spot in damaged:
-        typer.echo(f"{file}: damaged from byte {spot.offset} on, {spot.size_bytes} bytes: {spot.reason}")
+    if outcome.damage:
+        typer.echo(f"{file}: {outcome.damage}")
     if outcome.difference is None:
         typer.echo(f"{file}: {outcome.ticks} ticks replayed without a difference{missing}")
     else:
         found = outcome.difference
         typer.echo(f"{file}: tick {found.tick}: {found.what} was {found.recorded}, replayed {found.replayed}{missing}")
-    if outcome.difference is not None or damaged:
+    if outcome.difference is not None or outcome.damage:
         raise typer.Exit(1)
 
 

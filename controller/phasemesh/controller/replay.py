@@ -118,7 +118,7 @@ def _decider(header: RecordHeader, policy: Policy | PolicyFault) -> Decider:
         header.intersection,
         header.timings,
         policy=policy,
-        plan=PLANS[header.plan](header.intersection, header.timings),
+        plan=PLANS[header.plan](header.intersection, header.timings, header.schedule),
         memory=NoMemory(),
         tick_s=header.tick_s,
         steps_per_tick=header.steps_per_tick,

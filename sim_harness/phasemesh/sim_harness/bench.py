@@ -24,6 +24,7 @@ DECENTRALISED_MS = 3.0
 PSS_MB = 20.0
 TICK_CPU_MS = 1.5
 TICK_ALONE_MS = 3.0
+MONITOR_SHARE = 0.02
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -91,6 +92,19 @@ def _decentralised() -> Iterator[Figure]:
     )
     misses = processes.deadline_misses
     yield Figure("missed deadlines in lockstep at 200 ms", str(misses), "0", misses == 0)
+
+
+def _monitor() -> Iterator[Figure]:
+    """What the monitor costs where it costs most: beside the cheapest agents, all in one process."""
+    result = _run("ingolstadt21", "max-pressure", "inprocess")
+    share = result.monitor_cpu_s / result.cpu_s
+    yield Figure(
+        "CPU of the monitor, reading back included, share of a run in one process (ingolstadt21)",
+        f"{100.0 * share:.2f} %",
+        f"<= {100.0 * MONITOR_SHARE:g} %",
+        share <= MONITOR_SHARE,
+    )
+    yield Figure("trips of the monitor in that run", str(result.monitor_trips), "0", result.monitor_trips == 0)
 
 
 def _alone() -> Iterator[Figure]:
@@ -196,6 +210,7 @@ def _run(
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "decentralised": _decentralised,
     "alone": _alone,
+    "monitor": _monitor,
     "many": _many,
     "fixed-time": _fixed_time,
 }

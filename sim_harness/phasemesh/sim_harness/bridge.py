@@ -7,6 +7,7 @@ Agents in this process, agents in their own processes and the trainer all drive 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from phasemesh.contract.detection import ControlMode, LaneReading
@@ -43,7 +44,7 @@ class Tally:
 class Bridge:
     """Steps a city; `cabinets` is empty when the signals run their own programs and are only watched.
 
-    `elapsed_s` is simulated time since the beginning of the run.
+    `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Bridge:
         self.simulation = simulation
         self.cabinets = cabinets
         self.monitor = monitor
+        self.monitor_cpu_s = 0.0
         self.steps_per_tick = steps_per_tick
         self.step_count = -1
         self.series: list[SeriesPoint] = []
@@ -90,10 +92,12 @@ class Bridge:
 
     def _monitor(self, shown_s: float) -> None:
         """Judge what was shown from `shown_s` on, before anybody decides about the next step."""
+        began_s = time.thread_time()
         shown = dict(zip(self._tls_ids, self.simulation.lights_of(self._tls_ids.values()), strict=True))
         for trip in self.monitor.look(shown_s, shown):
             if trip.check.latches and trip.intersection_id in self.cabinets:
                 self.cabinets[trip.intersection_id].latch(trip.check.rule, trip.detail)
+        self.monitor_cpu_s += time.thread_time() - began_s
 
     def _note_step(self) -> None:
         self.step_count += 1

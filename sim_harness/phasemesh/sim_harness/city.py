@@ -348,6 +348,7 @@ class _MonitorResult(TypedDict):
     monitor_findings: tuple[str, ...]
     monitor_trips_by_check: dict[str, int]
     sumo_program_findings: int
+    monitor_cpu_s: float
     latched_faults: tuple[str, ...]
 
 
@@ -360,6 +361,7 @@ def _monitor_result(bridge: Bridge) -> _MonitorResult:
         monitor_findings=tuple(str(trip) for trip in trips[:KEPT_FINDINGS]),
         monitor_trips_by_check=dict(sorted(Counter(trip.check.name for trip in trips).items())),
         sumo_program_findings=0 if is_ours else len(trips),
+        monitor_cpu_s=round(bridge.monitor_cpu_s, 3),
         latched_faults=tuple(f"{name}: {', '.join(rules)}" for name, rules in latched.items() if rules),
     )
 

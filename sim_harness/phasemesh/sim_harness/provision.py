@@ -16,6 +16,7 @@ from phasemesh.contract.site import SITE_FORMAT, AdapterKind, Pace, PeerAddress,
 from phasemesh.contract.timing import PROFILES, TimingProfile, stage_timings
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.peers.keys import KeyPair, generate_keypair
+from phasemesh.controller.plans.table import DEFAULT_PLAN
 from phasemesh.controller.site_folder import write_site
 from phasemesh.sim_harness.sumo.network import CityNetwork
 
@@ -35,7 +36,7 @@ class SiteOptions(msgspec.Struct, frozen=True, kw_only=True):
     comm_deadline_ms: float = 200.0
     seed: int = 1
     step_s: float = 1.0
-    plan: PlanKind = PlanKind.ACTUATED
+    plan: PlanKind = DEFAULT_PLAN
     has_operators: bool = True
 
 

@@ -89,6 +89,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     monitor_findings: tuple[str, ...] = ()
     monitor_trips_by_check: dict[str, int] = {}
     sumo_program_findings: int = 0
+    monitor_cpu_s: float = 0.0
     latched_faults: tuple[str, ...] = ()
 
     @property

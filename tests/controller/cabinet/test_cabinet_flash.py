@@ -148,6 +148,19 @@ def test_flash_that_is_taken_back_on_the_way_ends_in_red() -> None:
     assert shape(unit.seen) == [("GrGr", 8), ("yryr", 4), (RED, 3), ("GrGr", 3)]
 
 
+def test_flash_that_is_asked_for_again_needs_no_green_in_between() -> None:
+    """Who asks for it in the red of its own end gets it back at once."""
+    unit = Unit(CROSSING)
+    unit.run(7)
+    unit.override(OverrideKind.FLASH, ttl_s=30.0)
+    unit.run(30)
+    assert unit.cabinet.lights == RED
+    unit.override(OverrideKind.FLASH, ttl_s=30.0)
+    unit.run(10)
+
+    assert shape(unit.seen)[-3:] == [(FLASH, 24), (RED, 1), (FLASH, 10)]
+
+
 def test_flash_during_the_start_up_follows_it() -> None:
     """There is no green in between."""
     unit = Unit(CROSSING, unit=UnitTiming(startup_flash_s=6.0))

@@ -166,13 +166,14 @@ def longest_red_s(shown: Sequence[Second], stages: frozenset[int]) -> float:
 @given(spells=traffic(WALKED), lane=st.integers(0, len(WALKED.lanes) - 1), is_dead=st.booleans())
 def test_every_call_is_served_in_bounded_time(kind, spells, lane, is_dead):
     """A lane, waiting place or dead detector that calls all the time is green again and again, without the guard."""
-    timings_s = [msgspec.structs.replace(each, max_wait_s=3600.0) for each in make_timings(WALKED, STREET)]
+    patient = {"absolute_max_green_s": 3600.0, "max_wait_s": 3600.0}
+    times = tuple(msgspec.structs.replace(each, **patient) for each in make_timings(WALKED, STREET))
     caller = INVALID_READING if is_dead else make_reading(1.0)
     called = [(*each[:lane], caller, *each[lane + 1 :]) for each in (seconds_of(spells) * 600)[:600]]
     (movement,) = (i for i, some in enumerate(WALKED.movements) if WALKED.lanes[lane].id in some.lanes)
     serving = frozenset(index for index, stage in enumerate(WALKED.stages) if movement in stage.served)
 
-    shown = drive(PLANS[kind](WALKED, tuple(timings_s)), WALKED, tuple(timings_s), called)
+    shown = drive(PLANS[kind](WALKED, times), WALKED, times, called)
 
     assert longest_red_s(shown, serving) <= SERVED_WITHIN_S
     assert not {"I6", "I7"} & {each.rule for each in shown}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from factories import CROSSING_LENGTH_M, make_intersection
-from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.intersection import Intersection, Stage
 from phasemesh.contract.timing import PAPER, STREET, StageTiming, stage_timings
 from phasemesh.sim_harness.monitor.checks import CHECKS
 from phasemesh.sim_harness.monitor.city_monitor import CityMonitor, Trip
@@ -157,6 +157,68 @@ def test_a_short_stage_without_walk(number: int) -> None:
     assert checks_of(with_seconds({number: -5})) == {"short green"}
 
 
+@pytest.mark.parametrize(("seconds", "names"), [(1, set()), (3, {"short green"}), (6, set())])
+def test_a_stage_that_begins_with_the_clearance_of_another(seconds: int, names: set[str]) -> None:
+    """A second of red clearance may look like a smaller stage; what goes on longer is that stage and may be short."""
+    crossing = make_intersection(has_left_lanes=True)
+    added = {"through": (0, 4), "north and its left turn": (0, 1), "north": (0,)}
+    stages = tuple(Stage(name, protected) for name, protected in added.items())
+    crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, *stages))
+    timing = msgspec.structs.replace(STREET.timing, min_green_s=5.0)
+    rows = (("GrrrGrrr", 9), ("Grrryrrr", 4), ("Grrrrrrr", seconds), ("GGrrrrrr", 9))
+
+    assert checks_of(rows, timings=(timing,) * len(crossing.stages), crossing=crossing) == names
+
+
+def test_of_stages_that_look_alike_the_milder_is_believed() -> None:
+    """Nobody can see which of them was meant."""
+    crossing = make_intersection()
+    twins = tuple(msgspec.structs.replace(stage, name=f"{stage.name} twin") for stage in crossing.stages)
+    crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, *twins))
+    strict = msgspec.structs.replace(STREET.timing, min_green_s=9.0, yellow_s=5.0, red_clearance_s=3.0)
+    mild = msgspec.structs.replace(STREET.timing, min_green_s=5.0)
+    rows = (("rrrr", 9), ("GrGr", 5), ("yryr", 4), ("rrrr", 1), ("rGrG", 9), ("ryry", 5), ("rrrr", 3), ("GrGr", 9))
+
+    assert checks_of(rows, timings=(strict, strict, mild, mild), crossing=crossing) == set()
+    assert checks_of(rows, timings=(strict,) * 4, crossing=crossing) == {
+        "short green",
+        "short yellow",
+        "short red clearance",
+    }
+
+
+def test_walks_of_stages_that_look_alike() -> None:
+    """The milder one is believed about people too."""
+    mild = msgspec.structs.replace(TIMINGS[2], walk_s=5.0, ped_clearance_s=8.0)
+    strict = msgspec.structs.replace(TIMINGS[2], walk_s=9.0, ped_clearance_s=19.0)
+    twin = msgspec.structs.replace(CROSSING.stages[2], name="twin")
+    crossing = msgspec.structs.replace(CROSSING, stages=(*CROSSING.stages, twin))
+    rows = ((ALL_RED, 3), (EAST_WEST, 5), ("rrGgrrGgrrrr", 8), ("rryyrryyrrrr", 4), (ALL_RED, 1), (NORTH_SOUTH, 9))
+
+    assert checks_of(rows, timings=(*TIMINGS[:2], strict, TIMINGS[3], mild), crossing=crossing) == set()
+    assert checks_of(rows, timings=(*TIMINGS[:2], strict, TIMINGS[3], strict), crossing=crossing) == {
+        "short walk",
+        "short pedestrian clearance",
+    }
+
+
+def test_a_clearance_that_looks_like_a_stage_may_last_as_long_as_the_longest() -> None:
+    """Red clearance of 3 s, or people on their way, in the letters of a smaller stage with 5 s of green."""
+    crossing = make_intersection(has_left_lanes=True)
+    added = {"through": (0, 4), "north and its left turn": (0, 1), "north": (0,)}
+    stages = tuple(Stage(name, protected) for name, protected in added.items())
+    crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, *stages))
+    brief = msgspec.structs.replace(STREET.timing, min_green_s=5.0, red_clearance_s=0.0)
+    thorough = msgspec.structs.replace(brief, red_clearance_s=3.0)
+    rows = (("GrrrGrrr", 9), ("Grrryrrr", 4), ("Grrrrrrr", 3), ("GGrrrrrr", 9))
+    without_walk = Stage("north-south alone", CROSSING.stages[0].protected[:2], CROSSING.stages[0].permissive)
+    alike = msgspec.structs.replace(CROSSING, stages=(*CROSSING.stages, without_walk))
+    slow = msgspec.structs.replace(TIMINGS[1], min_green_s=30.0)
+
+    assert checks_of(rows, timings=(*(brief,) * 4, thorough, brief, brief), crossing=crossing) == set()
+    assert checks_of(LAWFUL, timings=(*TIMINGS, slow), crossing=alike) == set()
+
+
 def conflicting() -> Iterator[tuple[int, int]]:
     """Every stage with every red movement that conflicts with one of its protected greens."""
     for number in GREENS:
@@ -292,6 +354,23 @@ def test_what_is_below_all_configuration_is_found_all_the_same() -> None:
     assert checks_of(rows, timings=hasty) == {"short yellow", "short pedestrian clearance"}
     assert checks_of(rows, timings=hasty, least_yellow_s=0.0) == {"short pedestrian clearance"}
     assert "short walk" in checks_of(shorter_walk, timings=hasty)
+    assert "short walk" not in checks_of(with_seconds({1: -1}, rows), timings=hasty)
+
+
+@pytest.mark.parametrize(("clearance_s", "is_short"), [(16, True), (17, False)])
+def test_the_longest_way_of_a_crossing_counts(clearance_s: int, is_short: bool) -> None:
+    """A crossing of two ways is empty when the slowest people have left the longer one: 20 m, 21.7 s."""
+    ways = [lane for lane in CROSSING.lanes if lane.id in CROSSING.movements[10].lanes]
+    longer = msgspec.structs.replace(ways[0], id="longer", length_m=20.0)
+    movement = msgspec.structs.replace(CROSSING.movements[10], lanes=(longer.id, ways[0].id))
+    crossing = msgspec.structs.replace(
+        CROSSING,
+        lanes=(*CROSSING.lanes, longer),
+        movements=(*CROSSING.movements[:10], movement, *CROSSING.movements[11:]),
+    )
+    rows = ((ALL_RED, 3), (EAST_WEST, 9), ("rrGgrrGgrrrr", clearance_s), ("rryyrryyrrrr", 4), (ALL_RED, 1))
+
+    assert (checks_of((*rows, (NORTH_SOUTH, 9)), crossing=crossing) == {"short pedestrian clearance"}) is is_short
 
 
 @pytest.mark.parametrize(("clearance_s", "is_short"), [(9, True), (10, False)])
@@ -326,5 +405,33 @@ def test_the_stage_that_ends_decides_what_is_demanded() -> None:
     permissive = (("GgrrGgrr", 9), ("yyrryyrr", 4), ("rrGgrrGg", 9))
     protected = (("rGrrrGrr", 9), ("ryrrryrr", 4), ("rrGgrrGg", 9))
 
-    assert checks_of(permissive, timings=timings, crossing=crossing) == {"short red clearance"}
+    trips = trips_of(permissive, timings=timings, crossing=crossing)
+    assert {trip.check.name for trip in trips} == {"short red clearance"}
+    assert {trip.detail.partition(" after ")[2] for trip in trips} == {f"{foe} closed, not 2" for foe in (0, 1, 4, 5)}
     assert checks_of(protected, timings=timings, crossing=crossing) == set()
+
+
+def test_without_a_stage_in_sight_all_stages_that_serve_a_movement_count() -> None:
+    """A yellow at the first look: the left turn may have been protected, the through traffic was not."""
+    crossing = make_intersection(has_left_lanes=True)
+    timings = tuple(
+        msgspec.structs.replace(timing, red_clearance_s=2.0 if stage.permissive else 0.0)
+        for stage, timing in zip(crossing.stages, stage_timings(crossing, STREET), strict=True)
+    )
+
+    assert checks_of((("ryrrryrr", 4), ("rrGgrrGg", 9)), timings=timings, crossing=crossing) == set()
+    assert checks_of((("yrrryrrr", 4), ("rrGgrrGg", 9)), timings=timings, crossing=crossing) == {"short red clearance"}
+
+
+def test_a_permissive_green_needs_the_clearance_too() -> None:
+    """Whoever yields to the oncoming traffic yields to nobody who still crosses."""
+    rows = ((ALL_RED, 9), ("rrGrrrGrrrrr", 9), ("rryrrryrrrrr", 4))
+
+    assert checks_of((*rows, ("rgrrrgrrrrrr", 9))) == {"short red clearance"}
+    assert checks_of((*rows, (ALL_RED, 1), ("rgrrrgrrrrrr", 9))) == set()
+
+
+@pytest.mark.parametrize(("letter", "names"), [("g", {"conflict"}), ("y", {"conflict", "wrong order"})])
+def test_whoever_need_not_yield_does_not(letter: str, names: set[str]) -> None:
+    """Through traffic beside that of the other axis is a conflict, however weak its light."""
+    assert checks_of(((ALL_RED, 9), ("rrGrrrGrrrrr", 9), (f"{letter}rGrrrGrrrrr", 4))) == names

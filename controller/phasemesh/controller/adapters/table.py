@@ -13,7 +13,7 @@ from phasemesh.controller.adapters.http import HttpDriver
 from phasemesh.controller.adapters.memory import MemoryDriver
 from phasemesh.controller.adapters.traci import TraciDriver, TraciSession, parse_address
 from phasemesh.controller.cabinet.cabinet import Cabinet, day_of_cabinet
-from phasemesh.controller.plans.table import PLANS
+from phasemesh.controller.plans.table import site_plan
 
 
 def own_cabinet(
@@ -25,7 +25,7 @@ def own_cabinet(
     day_s: Callable[[float], float] = day_of_cabinet,
 ) -> Cabinet:
     """A cabinet inside this process whose power comes at `now_s`; `state_path` and `day_s` are those of `Cabinet`."""
-    plan = PLANS[entry.plan](entry.intersection, entry.timings)
+    plan = site_plan(entry)
     return Cabinet(
         entry.intersection,
         entry.timings,

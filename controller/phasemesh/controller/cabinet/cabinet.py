@@ -53,7 +53,7 @@ from phasemesh.controller.cabinet.latches import LatchBook
 from phasemesh.controller.cabinet.lease import Hearing, Lease, may_attach, refusal
 from phasemesh.controller.cabinet.readback import ReadBack
 from phasemesh.controller.plans.plan import LocalPlan
-from phasemesh.controller.safety.case import GuardCase, Reaction, Verdict
+from phasemesh.controller.safety.case import GuardCase, Verdict
 from phasemesh.controller.safety.detectors import empty_health, note_readings, substituted
 from phasemesh.controller.safety.guard import Guard
 from phasemesh.controller.safety.unit_rules import least_lease_s
@@ -324,7 +324,7 @@ class Cabinet:
         return self._applied(command, self._display.signal.stage, is_accepted=True, rule="")
 
     def _judge(self, kind: CommandKind, stage: int, decided_s: float) -> Verdict:
-        verdict = self._guard.judge(
+        return self._guard.judge(
             GuardCase(
                 intersection=self.intersection,
                 timings=self._timings,
@@ -337,10 +337,6 @@ class Cabinet:
                 decided_s=decided_s,
             )
         )
-        for finding in verdict.findings:
-            if finding.reaction is Reaction.LATCH:
-                self.latch(finding.rule, finding.detail)
-        return verdict
 
     def _obey(self, stage: int) -> None:
         signal = request_stage(self.intersection, self._display.signal, stage, self._now_s)

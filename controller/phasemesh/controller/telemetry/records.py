@@ -27,6 +27,7 @@ from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.messages import PeerMessage
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.schedule import ScheduleRow
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.contract.units import IntersectionId
@@ -81,6 +82,7 @@ class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     plan: PlanKind
     boot_id: int
     unit: UnitTiming = SIMULATED_UNIT
+    schedule: tuple[ScheduleRow, ...] = ()
 
 
 class PeerInput(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

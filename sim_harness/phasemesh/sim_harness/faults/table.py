@@ -313,7 +313,7 @@ FAULTS: tuple[Fault, ...] = (
         "A restart in the middle of a change",
         "the change is finished; the new life reads back before it commands",
         (Variant("kill-mid-change"),),
-        60.0,
+        150.0,
         _GONE,
         (CITY,),
     ),

@@ -31,8 +31,8 @@ def _is_yielding(moment: Moment, first: int, second: int) -> bool:
 
 def unreadable(moment: Moment) -> Iterator[str]:
     """Dark movements and letters that nobody understands; a flash of all movements is no business of the checks."""
-    for index in moment.differs.new:
-        if moment.letters[index] not in ("Gr" if index in moment.demands.crossings_m else "Ggyr"):
+    for index in moment.differs.strange:
+        if moment.letters[index] not in "gy" or index in moment.demands.crossings_m:
             yield f"movement {index} shows {moment.letters[index]!r}"
 
 
@@ -160,8 +160,8 @@ def short_red(moment: Moment) -> Iterator[str]:
 class Check(msgspec.Struct, frozen=True):
     """One row of the table.
 
-    `rule` is the invariant that is broken, `figure` what is demanded. `judges` are the parts of a `Difference` without
-    which there is nothing to judge. A check that `latches` sends the cabinet into flash. A check of `any_program` needs
+    `rule` is the invariant that is broken, `figure` what is demanded. `judges` are the parts of a `Difference` one of
+    which must hold anything. A check that `latches` sends the cabinet into flash. A check of `any_program` needs
     no times, so that it also judges SUMO's own programs.
     """
 
@@ -170,41 +170,63 @@ class Check(msgspec.Struct, frozen=True):
     figure: str
     source: str
     breaches: Callable[[Moment], Iterator[str]]
-    judges: tuple[str, ...]
+    judges: frozenset[str]
     latches: bool = True
     any_program: bool = False
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("conflict", "I1", "0 steps", "NEMA TS 2: at most 450 ms", conflict, ("entered",), any_program=True),
-    Check("unreadable", "I2", "0 steps", "NEMA TS 2 red fail: at most 1500 ms", unreadable, ("new",)),
+    Check("conflict", "I1", "0 steps", "NEMA TS 2: at most 450 ms", conflict, frozenset({"entered"}), any_program=True),
+    Check("unreadable", "I2", "0 steps", "NEMA TS 2 red fail: at most 1500 ms", unreadable, frozenset({"strange"})),
     Check(
         "skipped yellow",
         "I2",
         "every green ends in yellow",
         "MUTCD 4D.26",
         skipped_yellow,
-        ("greens", "weakened"),
+        frozenset({"greens", "weakened"}),
         any_program=True,
     ),
-    Check("wrong order", "I2", "green, yellow, red", "MUTCD 4D.26", wrong_order, ("yellows", "reds"), any_program=True),
-    Check("short yellow", "I3", "as configured, at least 2.7 s", "NEMA TS 2", short_yellow, ("yellows",)),
+    Check(
+        "wrong order",
+        "I2",
+        "green, yellow, red",
+        "MUTCD 4D.26",
+        wrong_order,
+        frozenset({"yellows", "reds"}),
+        any_program=True,
+    ),
+    Check("short yellow", "I3", "as configured, at least 2.7 s", "NEMA TS 2", short_yellow, frozenset({"yellows"})),
     # A longer yellow endangers nobody, and a stop time may freeze whatever is shown.
     Check(
-        "long yellow", "I3", "one step more than configured", "MUTCD 4D.26", long_yellow, ("yellows",), latches=False
+        "long yellow",
+        "I3",
+        "one step more than configured",
+        "MUTCD 4D.26",
+        long_yellow,
+        frozenset({"yellows"}),
+        latches=False,
     ),
-    Check("short red clearance", "I4", "as configured", "MUTCD 4D.26", short_red_clearance, ("opened",)),
-    # A short green costs comfort; the monitor of a cabinet does not watch it either.
-    Check("short green", "I5", "as configured", "FHWA-HOP-08-024 table 5-3", short_green, ("new",), latches=False),
-    Check("short walk", "I8", "as configured, at least 4 s", "MUTCD 4E.06", short_walk, ("greens",)),
+    Check("short red clearance", "I4", "as configured", "MUTCD 4D.26", short_red_clearance, frozenset({"opened"})),
+    # No monitor in the field watches it, and flash would be the greater danger.
+    Check(
+        "short green",
+        "I5",
+        "as configured",
+        "FHWA-HOP-08-024 table 5-3",
+        short_green,
+        frozenset({"new"}),
+        latches=False,
+    ),
+    Check("short walk", "I8", "as configured, at least 4 s", "MUTCD 4E.06", short_walk, frozenset({"greens"})),
     Check(
         "short pedestrian clearance",
         "I8",
         "as configured, at least length / 1.07 m/s + 3 s",
         "MUTCD 4E.06",
         short_pedestrian_clearance,
-        ("opened",),
+        frozenset({"opened"}),
     ),
-    Check("short red", "I10", "2 s", "NEMA TS 2 red revert", short_red, ("reds",)),
+    Check("short red", "I10", "2 s", "NEMA TS 2 red revert", short_red, frozenset({"reds"})),
 )
 """In the order in which they are judged."""

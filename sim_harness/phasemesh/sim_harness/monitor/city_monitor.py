@@ -15,7 +15,7 @@ from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.monitor.checks import CHECKS, Check
 from phasemesh.sim_harness.monitor.demands import LEAST_YELLOW_S, Demands, demands_of
-from phasemesh.sim_harness.monitor.sight import Moment, moment_of, unseen
+from phasemesh.sim_harness.monitor.sight import moment_of, unseen
 
 BLINKING, DARK = "o", "O"
 UNREADABLE = next(check for check in CHECKS if check.name == "unreadable")
@@ -51,7 +51,7 @@ class SignalMonitor:
         """Begin with nothing seen."""
         self._demands = demands
         self._checks = tuple(check for check in CHECKS if check.any_program or demands.timings)
-        self._relevant: dict[tuple[str, str], tuple[Check, ...]] = {}
+        self._relevant: dict[frozenset[str], tuple[Check, ...]] = {}
         self._sight = unseen(demands)
 
     def change(self, time_s: float, step_s: float, letters: str) -> tuple[Trip, ...]:
@@ -60,25 +60,22 @@ class SignalMonitor:
             self._sight = unseen(self._demands)
             detail = f"{len(letters)} letters for {len(self._demands.foes)} movements"
             return (Trip(self._demands.intersection_id, time_s, UNREADABLE, detail),)
-        if is_flash(self._demands, letters):
+        if BLINKING in letters and is_flash(self._demands, letters):
             self._sight = unseen(self._demands)
             return ()
         moment = moment_of(self._demands, self._sight, letters, time_s, step_s)
         self._sight = moment.after
         return tuple(
             Trip(self._demands.intersection_id, time_s, check, detail)
-            for check in self._checks_of(moment)
+            for check in self._checks_for(moment.differs.parts)
             for detail in check.breaches(moment)
         )
 
-    def _checks_of(self, moment: Moment) -> tuple[Check, ...]:
-        """The checks that have anything to judge; most changes were seen before."""
-        key = moment.before.letters, moment.letters
-        if key not in self._relevant:
-            self._relevant[key] = tuple(
-                check for check in self._checks if any(getattr(moment.differs, part) for part in check.judges)
-            )
-        return self._relevant[key]
+    def _checks_for(self, parts: frozenset[str]) -> tuple[Check, ...]:
+        """The checks that find anything to judge in a change that holds `parts`."""
+        if parts not in self._relevant:
+            self._relevant[parts] = tuple(check for check in self._checks if check.judges & parts)
+        return self._relevant[parts]
 
 
 class CityMonitor:

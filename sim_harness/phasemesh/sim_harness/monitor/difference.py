@@ -20,34 +20,45 @@ Indices = tuple[int, ...]
 class Difference(msgspec.Struct, frozen=True):
     """Which movements changed, by index.
 
-    `new` show another letter, `greens`, `yellows` and `reds` have ended and another kind of light follows; what turns
-    unknown is in none of the three. `weakened` lost the protection of a green that goes on, `opened` turn green or get
-    protected, `entered` let somebody in who, or with a right of way that, was not there before.
+    `new` show another letter, whose meanings are `kinds`. `greens`, `yellows` and `reds` have ended and another kind of
+    light follows; what turns unknown is in none of the three. `strange` show a letter that not everybody has, a weak
+    green and a yellow among them. `weakened` lost the protection of a green that goes on,
+    `opened` turn green or get protected, `entered` let somebody in who, or with a right of way that, was not there
+    before. `parts` names those of these fields that hold anything.
     """
 
     new: Indices
+    kinds: tuple[str, ...]
     greens: Indices
     yellows: Indices
     reds: Indices
+    strange: Indices
     weakened: Indices
     opened: Indices
     entered: Indices
+    parts: frozenset[str]
 
 
-# The changes of a city repeat: 97 % of those of ingolstadt21 were seen before.
+# Changes repeat: 95 % of those of half an hour of ingolstadt21 under max-pressure were seen before.
 @lru_cache(maxsize=8192)
 def difference(before: str, letters: str) -> Difference:
     """The difference between two states with one letter a movement."""
     pairs = [(index, old, new) for index, (old, new) in enumerate(zip(before, letters, strict=True)) if old != new]
     turned = [(index, KINDS[old]) for index, old, new in pairs if _is_turn(old, new)]
+    fields: dict[str, Indices] = {
+        "new": tuple(index for index, _, _ in pairs),
+        "greens": tuple(index for index, kind in turned if kind == GREEN),
+        "yellows": tuple(index for index, kind in turned if kind == YELLOW),
+        "reds": tuple(index for index, kind in turned if kind == RED),
+        "strange": tuple(index for index, _, new in pairs if new not in "Gr"),
+        "weakened": tuple(index for index, old, new in pairs if old + new == "Gg"),
+        "opened": tuple(index for index, old, new in pairs if new == "G" or (new == "g" and old != "G")),
+        "entered": tuple(index for index, old, new in pairs if new == "G" or (new in ACTIVE and old not in ACTIVE)),
+    }
     return Difference(
-        new=tuple(index for index, _, _ in pairs),
-        greens=tuple(index for index, kind in turned if kind == GREEN),
-        yellows=tuple(index for index, kind in turned if kind == YELLOW),
-        reds=tuple(index for index, kind in turned if kind == RED),
-        weakened=tuple(index for index, old, new in pairs if old + new == "Gg"),
-        opened=tuple(index for index, old, new in pairs if new == "G" or (new == "g" and old != "G")),
-        entered=tuple(index for index, old, new in pairs if new == "G" or (new in ACTIVE and old not in ACTIVE)),
+        **fields,
+        kinds=tuple(KINDS.get(new, UNKNOWN) for _, _, new in pairs),
+        parts=frozenset(name for name, indices in fields.items() if indices),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from phasemesh.sim_harness.monitor.demands import Demands, Limits
-from phasemesh.sim_harness.monitor.difference import GREEN, KINDS, NOBODY_SAW, UNKNOWN, YELLOW, Difference, difference
+from phasemesh.sim_harness.monitor.difference import GREEN, NOBODY_SAW, UNKNOWN, YELLOW, Difference, difference
 
 SLACK_S = 1e-3
 """Slack of every comparison of times: SUMO prints them with two decimals."""
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """What one movement shows, since when, and whether its beginning was seen.
 
     `green` is the letter of its present or latest green, `after` what it showed before. `limits` are those of the green
@@ -26,7 +26,7 @@ class Run(msgspec.Struct, frozen=True):
     limits: Limits | None = None
 
 
-class Sight(msgspec.Struct, frozen=True):
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """One signal since its latest change; `is_known` once its letters were readable.
 
     `stages` are the stages that may be in force. Red clearance and pedestrian clearance may show the letters of a
@@ -44,7 +44,7 @@ class Sight(msgspec.Struct, frozen=True):
     clearing_s: float = 0.0
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """One change of letters with all that a check needs: the sights before and after it, and what differs.
 
     `step_s` is the time since the look before.
@@ -81,16 +81,13 @@ def moment_of(demands: Demands, before: Sight, letters: str, now_s: float, step_
     """The change from `before` to `letters`, which hold one letter a movement."""
     differs = difference(before.letters, letters)
     runs = list(before.runs)
-    for index in differs.new:
-        runs[index] = _run(demands, before, index, letters[index], now_s)
-    closed_s = dict(before.closed_s)
-    for index in (*differs.greens, *differs.yellows):
-        if runs[index].kind != YELLOW:
-            closed_s[index] = now_s
+    for index, kind in zip(differs.new, differs.kinds, strict=True):
+        runs[index] = _run(demands, before, index, kind, letters[index], now_s)
+    closed = [index for index in differs.greens + differs.yellows if runs[index].kind != YELLOW]
     sight = Sight(
         letters=letters,
         runs=tuple(runs),
-        closed_s=closed_s,
+        closed_s=before.closed_s | dict.fromkeys(closed, now_s) if closed else before.closed_s,
         since_s=now_s,
         is_whole=before.is_known,
         is_known=True,
@@ -100,12 +97,14 @@ def moment_of(demands: Demands, before: Sight, letters: str, now_s: float, step_
     return Moment(demands=demands, before=before, after=sight, differs=differs, step_s=step_s)
 
 
-def _run(demands: Demands, before: Sight, index: int, letter: str, now_s: float) -> Run:
-    run, kind = before.runs[index], KINDS.get(letter, UNKNOWN)
-    green = letter if kind == GREEN else run.green
+def _run(demands: Demands, before: Sight, index: int, kind: str, letter: str, now_s: float) -> Run:
+    run = before.runs[index]
+    limits, green = run.limits, letter if kind == GREEN else run.green
     if kind == run.kind:
-        return Run(kind, run.since_s, run.is_whole, green, run.after, run.limits)
-    limits = demands.limits(index, before.stages) if run.kind == GREEN else run.limits
+        return Run(kind, run.since_s, run.is_whole, green, run.after, limits)
+    # A yellow without limits was under way when somebody first looked.
+    if run.kind == GREEN or (run.kind == YELLOW and limits is None):
+        limits = demands.limits(index, before.stages)
     return Run(kind, now_s, run.kind != UNKNOWN, green, run.kind, limits)
 
 

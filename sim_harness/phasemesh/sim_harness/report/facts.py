@@ -85,6 +85,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("Tick, wall time without waiting", lambda result: _latency(result.tick_ms)),
     Fact("Tick, CPU time", lambda result: _latency(result.tick_cpu_ms)),
     Fact("CPU time of the run", lambda result: f"{result.cpu_s:,.1f} s"),
+    Fact("CPU time of the monitor", lambda result: f"{result.monitor_cpu_s:,.2f} s"),
     Fact("Wall time of the run", _speed),
     Fact("Memory for each agent (PSS)", _memory),
     Fact("Deaths of agents", lambda result: str(result.agent_deaths)),

@@ -13,6 +13,8 @@ from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Depth, Fault, Varia
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.torture.timeline import LostRecords, Timeline, lost_records, read_timelines
 
+ON_THE_WAY_TICKS = 1.0
+"""An agent counts the age of a message from its arrival, which may be in the tick after that of its sending."""
 STEP_S = 1.0
 """Events fall between two steps of the simulation."""
 
@@ -137,7 +139,7 @@ def _failures_of_depth(row: Fault, each: Happened, targets: list[Timeline]) -> I
 
 def _failures_of_age(window: tuple[float, float], targets: list[Timeline]) -> Iterator[str]:
     """Messages that were used although they were too old, by whatever way they came late (invariant I22)."""
-    if (ticks := max(timeline.stale_ticks(*window) for timeline in targets)) > 0.0:
+    if (ticks := max(timeline.stale_ticks(*window) for timeline in targets)) > ON_THE_WAY_TICKS:
         yield f"used a message that had outlived its limit by {ticks:g} ticks"
 
 

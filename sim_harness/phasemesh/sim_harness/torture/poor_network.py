@@ -23,6 +23,11 @@ SWEEP_SEEDS = 3
 SWEEP_NAME = "sweep.json"
 HEADERS = ("Network", "Delay, s", "Ratio", "Deadline misses", "Collisions", "Monitor trips")
 
+MEANING = (
+    "A ratio of exactly 1 says that the policy decides the same whatever its neighbours tell it, as the rules written "
+    "as network weights do."
+)
+
 
 class Condition(msgspec.Struct, frozen=True):
     """One state of the network: what it is called, and the faults that make it."""
@@ -151,7 +156,7 @@ def sweep_cells(rows: list[SweepRow]) -> list[list[str]]:
 def _write(folder: Path, scenario: str, rows: list[SweepRow]) -> None:
     (folder / SWEEP_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(rows)))
     parts = [
-        paragraph(f"Means over the seeds {', '.join(map(str, rows[0].seeds))}."),
+        paragraph(f"Means over the seeds {', '.join(map(str, rows[0].seeds))}. {MEANING}"),
         heading("Delay in a poor network"),
         table(HEADERS, sweep_cells(rows)),
         picture(sweep_png([row.label for row in rows], [row.ratio for row in rows]), "Delay ratios of all conditions."),
