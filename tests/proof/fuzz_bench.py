@@ -63,9 +63,18 @@ def ask(
     if authorization:
         headers.append((b"authorization", authorization))
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "root_path": "",
-        "method": method, "path": path, "raw_path": path.encode("utf-8", "replace"), "query_string": query,
-        "headers": headers, "client": (FAR, 4711), "server": ("127.0.0.1", 80),
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "root_path": "",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode("utf-8", "replace"),
+        "query_string": query,
+        "headers": headers,
+        "client": (FAR, 4711),
+        "server": ("127.0.0.1", 80),
     }
     return _loop().run_until_complete(_exchange(app, scope, body))
 

@@ -30,9 +30,8 @@ from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.cabinet.service import ROUTES, CabinetBoard, cabinet_app
 from phasemesh.controller.operator.order_route import add_order_route
 from phasemesh.controller.operator.orders import Order, OrderBook, OrderKind
-from phasemesh.controller.telemetry.records import RecordWriter
+from phasemesh.controller.telemetry.records import TickRecord
 from phasemesh.controller.unit_watch import snapshot_fault
-from record_factories import make_header
 
 CROSSING = make_intersection(has_left_lanes=True, has_crossings=True)
 NAME = CROSSING.id
@@ -201,8 +200,13 @@ def _http_answer(_folder: Path) -> Bench:
     return Bench(seeds, judge)
 
 
+def _seen() -> Snapshot:
+    """A state in which the agent commands, as its lease is long enough."""
+    return make_snapshot(_PLAIN, step=5, now_s=5.0, lease_s=60.0)
+
+
 def _snapshot() -> bytes:
-    return msgspec.json.encode(make_snapshot(_PLAIN, step=5, now_s=5.0))
+    return msgspec.json.encode(_seen())
 
 
 def _applied() -> bytes:
@@ -230,13 +234,12 @@ class _TalkingDriver:
         """As in `Driver`."""
 
 
-def _tick(is_answer: bool) -> Callable[[Path], Bench]:
+def _tick(*, is_answer: bool) -> Callable[[Path], Bench]:
     """A whole tick, and its record, of an agent whose cabinet says anything: as a snapshot, or as an answer."""
 
-    def set_up(folder: Path) -> Bench:
+    def set_up(_folder: Path) -> Bench:
         wire = _Wire()
-        writer = RecordWriter(folder / "fuzz.rec", make_header(), max_bytes=1_000_000)
-        sound = make_snapshot(_PLAIN, step=5, now_s=5.0)
+        sound = _seen()
 
         def judge(data: bytes) -> None:
             resident = _resident(wire)
@@ -244,7 +247,8 @@ def _tick(is_answer: bool) -> Callable[[Path], Bench]:
             seen = sound if is_answer else resident.driver.observe(0, 0.0)
             if isinstance(seen, Snapshot) and not snapshot_fault(_PLAIN, seen):
                 for _ in range(2):
-                    writer.write(resident.agent.tick(seen))
+                    record = msgspec.msgpack.encode(resident.agent.tick(seen))
+                    msgspec.msgpack.decode(record, type=TickRecord)
 
         return Bench((_applied(),) if is_answer else (_snapshot(),), judge)
 

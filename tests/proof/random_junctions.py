@@ -189,7 +189,9 @@ def _with_other_stage(random: Random, whole: Intersection, times: tuple[StageTim
 def _with_odd_way(random: Random, whole: Intersection, times: tuple[StageTiming, ...]) -> Plan:
     """One lane, which may be a crossing's, has a length that none has."""
     index = random.randrange(len(whole.lanes))
-    odd = msgspec.structs.replace(whole.lanes[index], length_m=random.choice((0.0, -5.0, 0.5, 80.0, 1e6, 1e300)))
+    odd = msgspec.structs.replace(
+        whole.lanes[index], length_m=random.choice((0.0, -5.0, 80.0, 1e6, 1e300, *NO_NUMBERS))
+    )
     lanes = (*whole.lanes[:index], odd, *whole.lanes[index + 1 :])
     return msgspec.structs.replace(whole, lanes=lanes), times
 
@@ -203,8 +205,8 @@ def _with_mute_movement(random: Random, whole: Intersection, times: tuple[StageT
 
 
 FAULTS: tuple[Callable[..., Plan], ...] = (
-    _with_odd_time("yellow_s", 0.0, 1.9, 2.0, 6.0, 6.1, -3.0, 1e9, math.nan, math.inf),
-    _with_odd_time("red_clearance_s", -0.1, 0.0, 6.0, 6.1, 1e9, math.nan, math.inf),
+    _with_odd_time("yellow_s", 0.0, 1.9, 2.0, 6.0, 6.1, -3.0, 1e9, *NO_NUMBERS),
+    _with_odd_time("red_clearance_s", -0.1, 0.0, 6.0, 6.1, 1e9, *NO_NUMBERS),
     _with_odd_time("min_green_s", 0.0, -1.0, 0.3, 1e9, *NO_NUMBERS),
     _with_odd_time("max_green_s", 0.0, 1.0, 1e9, *NO_NUMBERS),
     _with_odd_time("absolute_max_green_s", 0.0, 3.0, 1e9, *NO_NUMBERS),

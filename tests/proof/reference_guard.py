@@ -59,10 +59,7 @@ class ReferenceGuard:
         self._served = [{*stage.protected, *stage.permissive} for stage in intersection.stages]
         place = {lane.id: index for index, lane in enumerate(intersection.lanes)}
         self._lanes = [[place[name] for name in movement.lanes] for movement in intersection.movements]
-        self._max_wait_s = [
-            min((timings[stage].max_wait_s for stage in self._stages if index in self._served[stage]), default=math.inf)
-            for index in self._movements
-        ]
+        self._max_wait_s = [self._longest_wait_s(index) for index in self._movements]
         self._back_s = [self._from_green_to_green_s(index) for index in self._movements]
 
     def judge(self, case: GuardCase) -> Judgement:
@@ -184,10 +181,13 @@ class ReferenceGuard:
         if not walked:
             return False
         timing = self._timings[stage]
-        across_s = max(self._length_m(index) for index in walked) / WALKING_MPS
+        lengths_m = [self._length_m(index) for index in walked]
+        if not all(math.isfinite(length_m) for length_m in lengths_m):
+            return True
+        across_s = max(lengths_m) / WALKING_MPS
         missing_s = max(0.0, BUFFER_S - timing.yellow_s - timing.red_clearance_s)
         needed_s = across_s + missing_s
-        if math.isnan(needed_s) or needed_s == math.inf:
+        if needed_s == math.inf:
             return True
         whole_s = math.ceil(max(needed_s, 0.0))
         is_enough = timing.walk_s >= SHORTEST_WALK_S and timing.ped_clearance_s >= whole_s
@@ -277,6 +277,11 @@ class ReferenceGuard:
     def _have_people_walked(self, stage: int, green_s: float) -> bool:
         has_people = any(self._is_crossing(index) for index in self._served[stage])
         return not has_people or at_least(green_s, self._timings[stage].walk_s)
+
+    def _longest_wait_s(self, index: int) -> float:
+        """How long a movement may wait: what the strictest of its stages says, if that is a number."""
+        said_s = [self._timings[stage].max_wait_s for stage in self._stages if index in self._served[stage]]
+        return min((wait_s for wait_s in said_s if not math.isnan(wait_s)), default=math.inf)
 
     def _is_crossing(self, index: int) -> bool:
         return self._junction.movements[index].turn == "crossing"

@@ -18,12 +18,16 @@ from typing import TypedDict
 
 import msgspec
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.errors import InputError
+from phasemesh.contract.site import SiteFile
 from phasemesh.contract.timing import StageTiming, stage_timings
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.access.cabinets import cabinet_gate
+from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.cabinet.cabinet import Cabinet
-from phasemesh.controller.cabinet.service import CabinetBoard
+from phasemesh.controller.cabinet.service import ROUTES, CabinetBoard, cabinet_app
 from phasemesh.controller.plans.table import PLANS
 from phasemesh.controller.site_folder import read_intersection
 from phasemesh.sim_harness.agent_processes import AgentProcesses
@@ -144,6 +148,7 @@ class City:
                 tick_s=self.options.effective_tick_s,
                 now_s=now_s,
                 step=-1,
+                unit=self._profile.unit,
             )
             for each in self.network.intersections
         }
@@ -181,14 +186,25 @@ class City:
         with tempfile.TemporaryDirectory(prefix="phasemesh-site-") as folder:
             (port,) = free_ports(1)
             site_folder = Path(folder)
-            operators = self._provision(site_folder, port)
+            # The site lives as long as the run, and so does the key that signs it.
+            signer = Ed25519PrivateKey.generate()
+            keys = (public_bytes(signer).hex(),)
+            site = self._provision(site_folder, port, signer)
+            operators: dict[str, str] = {
+                name: read_intersection(site_folder, site, name, keys).operator for name in site.directory
+            }
             agents = AgentProcesses(
-                site_folder, self.options.report, tuple(bridge.cabinets), keeps_records=self.options.keeps_records
+                site_folder,
+                self.options.report,
+                tuple(bridge.cabinets),
+                keeps_records=self.options.keeps_records,
+                site_keys=keys,
             )
             orchestra = Orchestra(bridge, agents, self.options, self._listener, operators)
             board = CabinetBoard(bridge.cabinets)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(orchestra.run(make_server(board, port), board))
+                gate = cabinet_gate(cabinet_app(board), ROUTES, site_folder, site, board.cabinets)
+                runner.run(orchestra.run(make_server(gate, port), board))
         totals = TickTotals()
         for path in agents.record_files():
             totals.note_file(path)
@@ -203,9 +219,9 @@ class City:
             deaths=orchestra.deaths,
         )
 
-    def _provision(self, folder: Path, port: int) -> dict[str, str]:
+    def _provision(self, folder: Path, port: int, signer: Ed25519PrivateKey) -> SiteFile:
         options = self.options
-        site = provision(
+        return provision(
             folder,
             self.network,
             SiteOptions(
@@ -218,9 +234,10 @@ class City:
                 speed=options.speed,
                 comm_deadline_ms=options.comm_deadline_ms,
                 seed=options.noise_seed,
+                plan=options.controller.plan,
             ),
+            signer,
         )
-        return {name: read_intersection(folder, site, name).operator for name in site.directory}
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._is_interrupted = True

@@ -23,6 +23,7 @@ from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, TickRecord
 from phasemesh.sim_harness.collect import TickTotals
 from phasemesh.sim_harness.options import RunOptions
+from phasemesh.sim_harness.provision import find_profile
 
 BOOT_ID = 1
 NO_POLICY = PolicyFault("there is no policy: the local plan decides")
@@ -83,6 +84,7 @@ def _agent(
         memory=NoMemory(),
         tick_s=options.effective_tick_s,
         steps_per_tick=options.steps_per_tick,
+        unit=find_profile(options.profile).unit,
     )
     settings = AgentSettings(
         intersection_id=intersection.id,
@@ -120,6 +122,7 @@ def _writers(
                 bundle_digest=options.controller.bundle_digest,
                 plan=options.controller.plan,
                 boot_id=BOOT_ID,
+                unit=find_profile(options.profile).unit,
             ),
         )
         for number, (name, cabinet) in enumerate(cabinets.items())

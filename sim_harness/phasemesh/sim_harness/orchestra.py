@@ -18,7 +18,8 @@ import uvicorn
 from phasemesh.contract.command import Command
 from phasemesh.contract.site import Pace
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.cabinet.service import CabinetBoard, cabinet_app
+from phasemesh.controller.access.middleware import App
+from phasemesh.controller.cabinet.service import CabinetBoard
 from phasemesh.sim_harness.agent_processes import AgentProcesses
 from phasemesh.sim_harness.barrier import Barrier
 from phasemesh.sim_harness.bridge import Bridge
@@ -243,11 +244,11 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def make_server(board: CabinetBoard, port: int) -> QuietServer:
-    """A server of the cabinets of `board` on this machine's loopback address."""
+def make_server(app: App, port: int) -> QuietServer:
+    """A server of the cabinets' `app` on this machine's loopback address."""
     return QuietServer(
         uvicorn.Config(
-            cabinet_app(board),
+            app,
             host="127.0.0.1",
             port=port,
             lifespan="off",
@@ -256,6 +257,7 @@ def make_server(board: CabinetBoard, port: int) -> QuietServer:
             access_log=False,
             date_header=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
     )

@@ -411,6 +411,17 @@ def test_the_stage_that_ends_decides_what_is_demanded() -> None:
     assert checks_of(protected, timings=timings, crossing=crossing) == set()
 
 
+@pytest.mark.parametrize(("yellow_s", "names"), [(4, {"short yellow"}), (5, set()), (6, {"long yellow"})])
+def test_the_yellow_is_that_of_the_stage_that_ends(yellow_s: int, names: set[str]) -> None:
+    """A left turn may have 4 s after its permissive stage and needs 5 s after the protected one."""
+    crossing = make_intersection(has_left_lanes=True)
+    permissive, protected, *others = stage_timings(crossing, STREET)
+    timings = (permissive, msgspec.structs.replace(protected, yellow_s=5.0), *others)
+    rows = (("rrGgrrGg", 9), ("rryyrryy", 4), ("rrrrrrrr", 1), ("rGrrrGrr", 9), ("ryrrryrr", yellow_s))
+
+    assert checks_of((*rows, ("rrrrrrrr", 1), ("rrGgrrGg", 9)), timings=timings, crossing=crossing) == names
+
+
 def test_without_a_stage_in_sight_all_stages_that_serve_a_movement_count() -> None:
     """A yellow at the first look: the left turn may have been protected, the through traffic was not."""
     crossing = make_intersection(has_left_lanes=True)

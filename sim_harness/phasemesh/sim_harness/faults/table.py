@@ -365,7 +365,7 @@ FAULTS: tuple[Fault, ...] = (
         "F29",
         "The decision loop of a living process stands still",
         "/livez tells, the supervisor starts the agent again",
-        (Variant("dead-loop", least=_GONE),),
+        (Variant("dead-loop"),),
         120.0,
         _GONE,
         (CITY,),

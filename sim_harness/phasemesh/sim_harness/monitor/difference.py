@@ -21,10 +21,10 @@ class Difference(msgspec.Struct, frozen=True):
     """Which movements changed, by index.
 
     `new` show another letter, whose meanings are `kinds`. `greens`, `yellows` and `reds` have ended and another kind of
-    light follows; what turns unknown is in none of the three. `strange` show a letter that not everybody has, a weak
-    green and a yellow among them. `weakened` lost the protection of a green that goes on,
-    `opened` turn green or get protected, `entered` let somebody in who, or with a right of way that, was not there
-    before. `parts` names those of these fields that hold anything.
+    light follows; what turns unknown is in none of the three. `strange` show a letter that not every head has, weak
+    green and yellow among them. `weakened` lost the protection of a green that goes on, `opened` turn green or get
+    protected, `entered` let somebody in who, or with a right of way that, was not there before. `parts` names those of
+    these fields that hold anything.
     """
 
     new: Indices
