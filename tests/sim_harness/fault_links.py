@@ -40,7 +40,7 @@ class Conversation:
         self._mouth = exchange.transport(MOUTH, ())
         links = LockstepLinks(self.schedule, COMM_DEADLINE_S)
         self.transport = FaultyTransport(exchange.transport(EAR, (MOUTH,)), self.schedule, links)
-        self.mailbox = Mailbox((MOUTH,), PEER_STATE.stale_after_ticks)
+        self.mailbox = Mailbox((MOUTH,), PEER_STATE.stale_after_ticks, int(TICK_S))
         self.tick = 0
 
     def turn(self) -> Gathered:
@@ -50,7 +50,7 @@ class Conversation:
         self.transport.publish(b"")
         self._mouth.publish(frame_of(self.tick + 1, int(now_s)))
         deadline_ns = time.monotonic_ns()
-        gathered = gather(self.transport, self.mailbox, self.tick, int(now_s), deadline_ns, _mono_ns)
+        gathered = gather(self.transport, self.mailbox, self.tick, int(now_s), deadline_ns, _mono_ns, int(now_s))
         self.tick += 1
         return gathered
 

@@ -69,6 +69,17 @@ def test_f4_a_message_within_the_comm_deadline_costs_nothing() -> None:
     assert all(gathered.is_complete for gathered in talk.until(30.0))
 
 
+def test_f4_a_message_that_is_older_than_the_limit_by_its_own_step_is_not_used() -> None:
+    """A link that is 12 s late brings a new message at every tick, and none of them may be used."""
+    talk = Conversation(fault_of("message-delay", length_s=60.0, strength=12.0))
+
+    talk.until(30.0)
+    during = talk.until(70.0)
+
+    assert all(gathered.views[0].message is not None for gathered in during)
+    assert not any(gathered.views[0].is_fresh for gathered in during)
+
+
 def test_f4_what_was_held_back_is_not_taken_for_news() -> None:
     """When a backlog comes in behind fresh messages, its frames are dropped as older ones."""
     talk = Conversation(fault_of("message-delay", length_s=6.0, strength=12.0))

@@ -206,7 +206,8 @@ class Agent:
         sensed.stopwatch.resume()
         step = sensed.observed.snapshot.step if self._settings.waits_for_step else None
         deadline_ns = sensed.started_ns + round(self._settings.comm_deadline_ms * NS_PER_MS)
-        gathered = gather(self._transport, self.mailbox, self._tick, step, deadline_ns, self._clock.mono_ns)
+        own_step = sensed.observed.snapshot.step
+        gathered = gather(self._transport, self.mailbox, self._tick, step, deadline_ns, self._clock.mono_ns, own_step)
         sensed.stopwatch.lap()
         return gathered
 

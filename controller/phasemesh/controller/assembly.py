@@ -76,7 +76,7 @@ def make_agent(
         comm_deadline_ms=site.comm_deadline_ms,
         latched=latched,
     )
-    mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks)
+    mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks, site.steps_per_tick)
     return Agent(settings, decider, driver, transport, mailbox, decision_clock=decision_clock(site))
 
 

@@ -96,7 +96,7 @@ def _agent(
         comm_deadline_ms=options.comm_deadline_ms,
     )
     transport = exchange.transport(intersection.id, intersection.neighbours)
-    mailbox = Mailbox(intersection.neighbours, PEER_STATE.stale_after_ticks)
+    mailbox = Mailbox(intersection.neighbours, PEER_STATE.stale_after_ticks, options.steps_per_tick)
     return Agent(settings, decider, MemoryDriver(cabinet), transport, mailbox, decision_clock=SimulatedClock())
 
 

@@ -27,19 +27,21 @@ def gather(
     step: int | None,
     deadline_ns: int,
     clock: Callable[[], MonoNs],
+    own_step: int | None = None,
 ) -> Gathered:
     """Begin `tick` and receive until every expected neighbour has a message of `step`, or until `deadline_ns`.
 
     What has already arrived is taken even after the deadline. `step` None waits for anything new, for neighbours
     whose clocks are not in step. A poll that brings nothing ends the wait: the transport has used up the time, or
-    is one on which nothing can arrive meanwhile.
+    is one on which nothing can arrive meanwhile. `own_step` is that of the agent's own cabinet, by which the mailbox
+    tells messages that come late.
     """
     started_ns = clock()
     mailbox.begin(tick)
-    _accept_all(transport, mailbox, tick, 0.0)
+    _accept_all(transport, mailbox, tick, 0.0, own_step)
     misses = mailbox.missing(step)
     while misses and (left_ns := deadline_ns - clock()) > 0:
-        if not _accept_all(transport, mailbox, tick, left_ns / NS_PER_S):
+        if not _accept_all(transport, mailbox, tick, left_ns / NS_PER_S, own_step):
             break
         misses = mailbox.missing(step)
     return Gathered(
@@ -50,9 +52,9 @@ def gather(
     )
 
 
-def _accept_all(transport: Transport, mailbox: Mailbox, tick: int, timeout_s: float) -> bool:
+def _accept_all(transport: Transport, mailbox: Mailbox, tick: int, timeout_s: float, own_step: int | None) -> bool:
     """Whether any frame arrived; those that are dropped are counted by the mailbox."""
     arrivals = transport.poll(timeout_s)
     for arrival in arrivals:
-        mailbox.accept(arrival, tick)
+        mailbox.accept(arrival, tick, own_step)
     return bool(arrivals)

@@ -22,8 +22,8 @@ MAX_FRAME_BYTES = PEER_STATE.max_bytes - len(PEER_STATE.prefix)
 class PeerView(msgspec.Struct, frozen=True):
     """What an agent knows of one neighbour at one tick; all but `peer` and `is_fresh` are None without a message.
 
-    `age_ticks` counts the agent's own ticks since `message` arrived; `step`, `boot_id` and `seq` are those of
-    `message`. Only a fresh message may be used (invariant I22).
+    `age_ticks` counts the agent's own ticks since `message` arrived, and those that it was late; `step`, `boot_id` and
+    `seq` are those of `message`. Only a fresh message may be used (invariant I22).
     """
 
     peer: IntersectionId
@@ -36,13 +36,19 @@ class PeerView(msgspec.Struct, frozen=True):
 
 
 class _Life(msgspec.Struct, frozen=True):
-    """What was heard of the present life of a peer; `message` and `message_tick` are of its newest usable message."""
+    """What was heard of the present life of a peer; `message` and `message_tick` are of its newest usable message.
+
+    `lag_steps` is how far the step of that message was behind the agent's own when it came, `least_lag_steps` the
+    least of this life: the clocks of two cabinets need not agree, but what came through a backlog is behind others.
+    """
 
     boot_id: int
     seq: int
     heard_tick: int
     message: PeerMessage | None
     message_tick: int
+    lag_steps: int = 0
+    least_lag_steps: int = 0
 
 
 class Mailbox:
@@ -53,7 +59,11 @@ class Mailbox:
     for.
     """
 
-    def __init__(self, neighbours: Sequence[IntersectionId], stale_after_ticks: int) -> None:
+    def __init__(
+        self, neighbours: Sequence[IntersectionId], stale_after_ticks: int, steps_per_tick: int | None = None
+    ) -> None:
+        """With `steps_per_tick`, a message that came later than others of its sender is older by that much (F4)."""
+        self._steps_per_tick = steps_per_tick
         self._lives: dict[IntersectionId, _Life | None] = dict.fromkeys(neighbours)
         self._stale_after_ticks = stale_after_ticks
         self._expected: tuple[IntersectionId, ...] = ()
@@ -83,13 +93,16 @@ class Mailbox:
         )
         self._delivered.clear()
 
-    def accept(self, arrival: Arrival, tick: int) -> MessageFault | None:
-        """Keep the message in `arrival` as received at `tick`, or count and return why it is dropped."""
+    def accept(self, arrival: Arrival, tick: int, own_step: int | None = None) -> MessageFault | None:
+        """Keep the message in `arrival` as received at `tick`, or count and return why it is dropped.
+
+        `own_step` is the step of the agent's own cabinet at `tick`, None before the first.
+        """
         message = self._checked(arrival)
         if isinstance(message, MessageFault):
             self._faults[arrival.peer, message.kind] += 1
             return message
-        self._lives[arrival.peer] = _lived_on(self._lives[arrival.peer], message, tick)
+        self._lives[arrival.peer] = _lived_on(self._lives[arrival.peer], message, tick, own_step)
         self._delivered.add(arrival.peer)
         return None
 
@@ -128,7 +141,7 @@ class Mailbox:
     def _view(self, peer: IntersectionId, life: _Life | None, tick: int) -> PeerView:
         if life is None or life.message is None:
             return PeerView(peer)
-        age_ticks = tick - life.message_tick
+        age_ticks = tick - life.message_tick + self._late_ticks(life)
         case = NeighbourCase(
             age_ticks=age_ticks,
             stale_after_ticks=self._stale_after_ticks,
@@ -146,13 +159,22 @@ class Mailbox:
             is_fresh=neighbour_usable(case) is None,
         )
 
+    def _late_ticks(self, life: _Life) -> int:
+        return (life.lag_steps - life.least_lag_steps) // self._steps_per_tick if self._steps_per_tick else 0
 
-def _lived_on(life: _Life | None, message: PeerMessage, tick: int) -> _Life:
+
+def _lived_on(life: _Life | None, message: PeerMessage, tick: int, own_step: int | None) -> _Life:
     """`life` after `message`: a hello keeps what the same life said before, a new life forgets the old one's."""
+    is_same = life is not None and life.boot_id == message.boot_id
     if message.step > HELLO_STEP:
-        return _Life(message.boot_id, message.seq, tick, message, tick)
-    if life is not None and life.boot_id == message.boot_id:
-        return _Life(message.boot_id, message.seq, tick, life.message, life.message_tick)
+        lag_steps = 0 if own_step is None else own_step - message.step
+        least_lag_steps = lag_steps
+        # A step that goes back is that of a restarted cabinet, whose steps have another beginning.
+        if is_same and life is not None and life.message is not None and life.message.step < message.step:
+            least_lag_steps = min(life.least_lag_steps, lag_steps)
+        return _Life(message.boot_id, message.seq, tick, message, tick, lag_steps, least_lag_steps)
+    if is_same and life is not None:
+        return msgspec.structs.replace(life, seq=message.seq, heard_tick=tick)
     return _Life(message.boot_id, message.seq, tick, None, tick)
 
 
