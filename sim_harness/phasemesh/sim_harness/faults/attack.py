@@ -10,8 +10,7 @@ import uvicorn
 
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.access.cabinets import cabinet_gate
-from phasemesh.controller.cabinet.service import ROUTES, CabinetBoard
+from phasemesh.controller.cabinet.service import CabinetBoard
 from phasemesh.sim_harness.agent_processes import Outfit
 from phasemesh.sim_harness.faults.injection import Injection, Outcome
 from phasemesh.sim_harness.faults.means import MEANS, START_STEPS_PER_S, Place
@@ -71,8 +70,7 @@ class Attack:
         stage = self.stage
         common = stage.agents.site_folder
         stage.sites = AgentSites(common, common / "agents", stage.agents.site_keys)
-        gate = cabinet_gate(server.config.app, ROUTES, common, stage.sites.site, board.cabinets)  # type: ignore[arg-type]
-        stage.service = ServiceFaults(gate, board)
+        stage.service = ServiceFaults(server.config.app, board)  # type: ignore[arg-type]
         server.config.app = stage.service
         stage.relays = RelayBoard(stage.sites.publishes_at)
         await stage.relays.start(self._disturbed_links())
