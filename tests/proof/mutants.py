@@ -1,10 +1,11 @@
 """The mutation run over the code that keeps a street safe: every mutant is killed by a test or named with a reason.
 
-    python tests/proof/mutants.py [--only PATH-PART] [--keep FOLDER]
+    python tests/proof/mutants.py [--part safety] [--keep FOLDER]
 
-Needs `mutmut` (dependency group `proof`). The sources are copied into a scratch tree in which the package is one
-folder, because mutmut takes the name of a module from its path. A named survivor stands in `equivalent_mutants.toml`:
-the function, the line as it stands, the line as mutated, and why no test can or should tell them apart.
+Each part of the sources is judged by the tests of its own room, which must be enough to hold it. Needs `mutmut`
+(dependency group `proof`). The sources are copied into a scratch tree in which the package is one folder, because
+mutmut takes the name of a module from its path. A named survivor stands in `equivalent_mutants.toml`: the function, the
+line as it stands, the line as mutated, and why no test can or should tell them apart.
 """
 
 from __future__ import annotations
@@ -23,13 +24,26 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("controller", "trainer", "export", "sim_harness", "deploy")
-SOURCES = (
-    "src/phasemesh/controller/safety",
-    "src/phasemesh/controller/cabinet",
-    "src/phasemesh/contract/command.py",
+
+
+class Part(NamedTuple):
+    """Sources that are mutated together, and the tests that must notice."""
+
+    name: str
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+PARTS = (
+    Part(
+        "sequencer",
+        ("src/phasemesh/contract/command.py",),
+        ("tests/contract/test_command.py", "tests/contract/test_crossings.py", "tests/proof/test_shown_lights.py"),
+    ),
+    Part("safety", ("src/phasemesh/controller/safety",), ("tests/controller/safety",)),
+    Part("cabinet", ("src/phasemesh/controller/cabinet",), ("tests/controller/cabinet",)),
 )
-"""What is mutated: the guard, the cabinet and the sequencer that times every change."""
-TESTS = ("tests/controller/safety", "tests/controller/cabinet", "tests/contract/test_command.py")
+"""The sequencer that times every change, the guard, and the cabinet."""
 NAMED = Path(__file__).with_name("equivalent_mutants.toml")
 SURVIVED, NOT_CHECKED = 0, None
 EXIT_SURVIVORS = 1
@@ -55,14 +69,17 @@ class Score(NamedTuple):
 def main() -> int:
     """Mutate, test, and compare the survivors with those that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="mutate only the sources whose path contains this")
+    parser.add_argument("--part", choices=[part.name for part in PARTS], help="mutate this part alone")
     parser.add_argument("--keep", type=Path, help="work in this folder, so that a later call goes on where this ends")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="phasemesh-mutants-") as temporary:
         folder = arguments.keep or Path(temporary)
-        _lay_out(folder, [source for source in SOURCES if arguments.only in source])
-        _run(folder, "run", "--max-children", str(max(1, (os.cpu_count() or 2) - 1)))
-        score = _score(folder)
+        scores = [_judge(part, folder / part.name) for part in PARTS if arguments.part in {None, part.name}]
+    score = Score(
+        sum(each.killed for each in scores),
+        sum(each.unchecked for each in scores),
+        [mutant for each in scores for mutant in each.survivors],
+    )
     named = {(entry["function"], entry["before"], entry["after"]) for entry in _named()}
     unnamed = [each for each in score.survivors if (each.function, each.before, each.after) not in named]
     checked = score.killed + len(score.survivors)
@@ -72,10 +89,22 @@ def main() -> int:
     )
     for each in unnamed:
         sys.stdout.write(f"{each.key}\n  - {each.before}\n  + {each.after}\n")
-    return EXIT_SURVIVORS if unnamed or score.unchecked else 0
+    stale = (
+        named - {(each.function, each.before, each.after) for each in score.survivors} if not arguments.part else set()
+    )
+    sys.stdout.writelines(
+        f"named, but no survivor: {function}\n  - {before}\n" for function, before, _ in sorted(stale)
+    )
+    return EXIT_SURVIVORS if unnamed or stale or score.unchecked else 0
 
 
-def _lay_out(folder: Path, sources: list[str]) -> None:
+def _judge(part: Part, folder: Path) -> Score:
+    _lay_out(folder, part)
+    _run(folder, "run", "--max-children", str(max(1, (os.cpu_count() or 2) - 1)))
+    return _score(folder)
+
+
+def _lay_out(folder: Path, part: Part) -> None:
     """Copy sources and tests into `folder`, with the configuration of mutmut and pytest."""
     package = folder / "src" / "phasemesh"
     package.mkdir(parents=True, exist_ok=True)
@@ -84,8 +113,8 @@ def _lay_out(folder: Path, sources: list[str]) -> None:
             if portion.is_dir():
                 shutil.copytree(portion, package / portion.name, dirs_exist_ok=True)
     shutil.copytree(ROOT / "tests", folder / "tests", dirs_exist_ok=True)
-    listed = ", ".join(f'"{source}"' for source in sources)
-    tests = ", ".join(f'"{test}"' for test in TESTS)
+    listed = ", ".join(f'"{source}"' for source in part.sources)
+    tests = ", ".join(f'"{test}"' for test in part.tests)
     (folder / "pyproject.toml").write_text(
         f"[tool.mutmut]\n"
         f"source_paths = [{listed}]\n"

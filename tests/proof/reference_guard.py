@@ -210,6 +210,23 @@ class ReferenceGuard:
         ]
         return bool(set(end).union(*on_the_way) - (there - end))
 
+    def letters(self, before: int, after: int, since_request_s: float) -> str:
+        """What must be shown so long after `after` was asked for in the green of `before`; people have r, not p."""
+        timing = self._timings[before]
+        people = [self._letter_in_a_change(before, after, "ped_clearance", index) for index in self._movements]
+        closed = [self._letter_in_a_change(before, after, "red_clearance", index) for index in self._movements]
+        is_change = before != after and closed != self._shown(before, before, "green")
+        ends_s = timing.ped_clearance_s if is_change and "p" in people else 0.0
+        for interval, lasts_s in (
+            ("ped_clearance", 0.0),
+            ("yellow", timing.yellow_s),
+            ("red_clearance", timing.red_clearance_s),
+        ):
+            ends_s += lasts_s if is_change else 0.0
+            if not at_least(since_request_s, ends_s):
+                return "".join(self._shown(before, after, interval)).replace("p", "r")
+        return "".join(self._shown(after, after, "green"))
+
     # What the street shows: for each movement G, g, y, r, or p for people who still walk.
 
     def _shown(self, before: int, after: int, interval: str) -> list[str]:

@@ -30,7 +30,7 @@ from phasemesh.controller.safety.input_rules import deadline_kept
 from phasemesh.controller.stopwatch import Stopwatch
 from phasemesh.controller.telemetry.records import TickRecord
 from phasemesh.controller.trouble import Circumstances
-from phasemesh.controller.unit_watch import is_outranked
+from phasemesh.controller.unit_watch import applied_fault, is_outranked
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
@@ -259,13 +259,21 @@ class Agent:
         return (self._decision_clock.mono_ns() - sensed.decided_ns) / NS_PER_MS
 
     def _command(self, sensed: Sensed, choice: Choice, judged: Judged) -> AppliedCommand | DriverFault:
-        applied = self._driver.apply(self._command_of(sensed, choice.kind, judged.verdict.stage, judged.now_s))
+        answer = self._driver.apply(self._command_of(sensed, choice.kind, judged.verdict.stage, judged.now_s))
+        applied = self._readable(answer)
         if isinstance(applied, DriverFault):
             self.note_driver_fault(applied.reason)
         elif is_outranked(applied):
             self._circumstances = msgspec.structs.replace(self._circumstances, is_outranked=True)
         sensed.stopwatch.lap()
         return applied
+
+    def _readable(self, answer: AppliedCommand | DriverFault) -> AppliedCommand | DriverFault:
+        """`answer` itself, or the fault that no cabinet of this intersection could have given it."""
+        if isinstance(answer, DriverFault):
+            return answer
+        fault = applied_fault(self._decider.intersection, answer)
+        return DriverFault(fault) if fault else answer
 
     def _command_of(self, sensed: Sensed, kind: CommandKind, stage: int, approved_s: float) -> Command:
         return Command(

@@ -48,6 +48,12 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     boot_id: int
 
 
+MAX_TIME_S = 1e12
+"""No clock shows more, nor does single precision lose a feature that follows from it."""
+MAX_COUNT = 2**62
+"""No counter reaches it; larger numbers have no place in a record."""
+
+
 class UnitWatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What is remembered of a unit, in cabinet time.
 
@@ -142,9 +148,30 @@ def snapshot_fault(intersection: Intersection, snapshot: Snapshot) -> str:
         return f"the cabinet is that of {snapshot.intersection_id!r}"
     if len(snapshot.readings) != lanes:
         return f"the cabinet reports {len(snapshot.readings)} lanes, the site has {lanes}"
-    if not math.isfinite(snapshot.now_s) or not is_readable(intersection, snapshot.signal, snapshot.now_s):
+    times_s = (snapshot.now_s, snapshot.signal.since_s, snapshot.day_s)
+    if not _are_times(times_s) or not is_readable(intersection, snapshot.signal, snapshot.now_s):
         return f"the cabinet shows what cannot be read: {snapshot.signal} at {snapshot.now_s}"
+    if not _are_counts((snapshot.step, snapshot.lease_boot_id or 0)):
+        return f"the cabinet counts what cannot be counted: step {snapshot.step}, boot {snapshot.lease_boot_id}"
     return ""
+
+
+def applied_fault(intersection: Intersection, applied: AppliedCommand) -> str:
+    """Why `applied` cannot be the answer of the cabinet of `intersection`, or nothing."""
+    is_read = is_readable(intersection, applied.signal, 0.0) and 0 <= applied.stage < len(intersection.stages)
+    times_s, counts = (applied.signal.since_s, applied.lease_until_s), (applied.step, applied.requested_stage)
+    if is_read and _are_times(times_s) and _are_counts(counts):
+        return ""
+    return f"the cabinet answers what cannot be read: stage {applied.stage}, {applied.signal}"
+
+
+def _are_times(times_s: tuple[float, ...]) -> bool:
+    """Whether all are numbers that a clock may show; every comparison with NaN is false."""
+    return all(-MAX_TIME_S <= time_s <= MAX_TIME_S for time_s in times_s)
+
+
+def _are_counts(counts: tuple[int, ...]) -> bool:
+    return all(-MAX_COUNT <= count <= MAX_COUNT for count in counts)
 
 
 def _taken_s(watch: UnitWatch, snapshot: Snapshot) -> float | None:

@@ -157,7 +157,7 @@ def test_a_short_stage_without_walk(number: int) -> None:
     assert checks_of(with_seconds({number: -5})) == {"short green"}
 
 
-@pytest.mark.parametrize(("seconds", "names"), [(1, set()), (3, {"short green"}), (6, set())])
+@pytest.mark.parametrize(("seconds", "names"), [(1, set()), (2, {"short green"}), (3, {"short green"}), (6, set())])
 def test_a_stage_that_begins_with_the_clearance_of_another(seconds: int, names: set[str]) -> None:
     """A second of red clearance may look like a smaller stage; what goes on longer is that stage and may be short."""
     crossing = make_intersection(has_left_lanes=True)
@@ -168,6 +168,29 @@ def test_a_stage_that_begins_with_the_clearance_of_another(seconds: int, names: 
     rows = (("GrrrGrrr", 9), ("Grrryrrr", 4), ("Grrrrrrr", seconds), ("GGrrrrrr", 9))
 
     assert checks_of(rows, timings=(timing,) * len(crossing.stages), crossing=crossing) == names
+
+
+def test_a_short_green_of_vehicles_is_no_short_walk() -> None:
+    """What people need is demanded of crossings alone."""
+    assert checks_of(((ALL_RED, 9), ("rGrrrGrrrrrr", 3), ("ryrrryrrrrrr", 4), (ALL_RED, 9))) == {"short green"}
+
+
+def test_a_walk_under_way_at_the_first_look_is_not_judged_by_its_length() -> None:
+    """Its clearance is, since its end was seen."""
+    assert checks_of(((EAST_WEST, 1), *LAWFUL[12:])) == set()
+    assert checks_of(((EAST_WEST, 1), *with_seconds({12: -3})[12:])) == {"short pedestrian clearance"}
+
+
+def test_the_least_yellow_is_long_enough() -> None:
+    """2.7 s are readable where they are configured."""
+    crossing = make_intersection()
+    timing = msgspec.structs.replace(STREET.timing, yellow_s=2.7, red_clearance_s=0.0)
+    monitor = CityMonitor([crossing], {crossing.id: (timing,) * 2})
+
+    for step, letters in enumerate(("GrGr",) * 9 + ("yryr",) * 3 + ("rGrG",) * 9):
+        monitor.look(0.9 * step, {crossing.id: letters})
+
+    assert monitor.trips == []
 
 
 def test_of_stages_that_look_alike_the_milder_is_believed() -> None:

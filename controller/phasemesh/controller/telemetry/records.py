@@ -338,7 +338,7 @@ def _item_at(data: bytes, offset: int) -> TickRecord | Gap | str:
         return body
     try:
         return _ITEM_DECODER.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"no known item: {error}"
 
 
