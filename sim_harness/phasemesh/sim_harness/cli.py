@@ -75,6 +75,7 @@ def run(
     )
     result = _run_and_report(request, _names(compare_with))
     _print_result(result, is_json=json)
+    _exit_on(_unsafe(result))
     if not result[0].is_complete or len(result) < 1 + len(_names(compare_with)):
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -107,7 +108,9 @@ def compare(
         sumo_args=tuple(sumo_arg or ()),
     )
     requests = comparison_requests(template, scenario, _names(controllers), _seeds(seeds))
-    if len(run_comparison(requests, report, workers)) < len(requests):
+    results = run_comparison(requests, report, workers)
+    _exit_on(_unsafe(results))
+    if len(results) < len(requests):
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -187,6 +190,12 @@ def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: s
     from phasemesh.sim_harness.screen import print_table  # noqa: PLC0415 (as in run)
 
     print_table(headers, rows, title)
+
+
+def _unsafe(results: Sequence[RunResult]) -> list[str]:
+    from phasemesh.sim_harness.compare import unsafe_runs  # noqa: PLC0415 (as in run)
+
+    return unsafe_runs(results)
 
 
 def _exit_on(failures: Sequence[str]) -> None:
