@@ -114,7 +114,8 @@ def test_each_interval_begins_exactly_where_the_one_before_ended(film: Film) -> 
         if before.signal.interval is Interval.RED_CLEARANCE and after.signal.interval is Interval.GREEN:
             assert after.signal.since_s == pytest.approx(before.signal.since_s + timing.red_clearance_s)
         if before.signal.interval is Interval.YELLOW and after.signal.interval is Interval.GREEN:
-            assert after.signal.since_s == pytest.approx(before.signal.since_s + change_s(timing))
+            cleared_s = timing.yellow_s + timing.red_clearance_s
+            assert after.signal.since_s == pytest.approx(before.signal.since_s + cleared_s)
 
 
 @brisk

@@ -190,13 +190,14 @@ def test_a_walk_is_followed_by_the_whole_clearance_before_any_yellow(
     for count, wish in enumerate([wish for wish in wishes for _ in range(3)]):
         now_s = count * step_s
         before, signal = signal, advance(signal, timings, now_s)
-        if wish is not None:
-            signal = request_stage(intersection, signal, wish % len(intersection.stages), now_s)
-        if signal.interval is Interval.PED_CLEARANCE and before.interval is Interval.GREEN:
-            began_s = now_s
         if before.interval is Interval.PED_CLEARANCE and signal.interval is not Interval.PED_CLEARANCE:
             assert began_s is not None
             assert now_s - began_s >= timings[before.from_stage].ped_clearance_s - 1e-6
+        advanced = signal
+        if wish is not None:
+            signal = request_stage(intersection, signal, wish % len(intersection.stages), now_s)
+        if signal.interval is Interval.PED_CLEARANCE and advanced.interval is Interval.GREEN:
+            began_s = now_s
 
 
 def test_a_crossing_is_as_long_as_the_way_across() -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from phasemesh.contract.intersection import Intersection, Stage, stage_lights
 from phasemesh.contract.timing import StageTiming
-from phasemesh.contract.units import IntersectionId
+from phasemesh.contract.units import Int64, IntersectionId
 
 TIME_EPSILON_S = 1e-6
 """Slack of every comparison of times, so that sums of steps do not fall short by a rounding error."""
@@ -39,8 +39,8 @@ class SignalState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `since_s` is the cabinet time at which `interval` began.
     """
 
-    stage: int
-    from_stage: int
+    stage: Int64
+    from_stage: Int64
     interval: Interval
     since_s: float
 
@@ -61,21 +61,21 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     intersection_id: IntersectionId
-    boot_id: int
-    seq: int
-    step: int
+    boot_id: Int64
+    seq: Int64
+    step: Int64
     decided_s: float
     kind: CommandKind
-    stage: int
+    stage: Int64
     approved_s: float | None = None
 
 
 class AppliedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of a command: the stage in force, the rule that changed the request (or none), what is shown."""
 
-    step: int
-    requested_stage: int
-    stage: int
+    step: Int64
+    requested_stage: Int64
+    stage: Int64
     is_accepted: bool
     rule: str
     signal: SignalState

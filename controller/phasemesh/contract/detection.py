@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from phasemesh.contract.command import SignalState
-from phasemesh.contract.units import IntersectionId
+from phasemesh.contract.units import Int64, IntersectionId
 
 
 class LaneReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,12 +91,12 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     intersection_id: IntersectionId
-    step: int
+    step: Int64
     now_s: float
     signal: SignalState
     mode: ControlMode
     lease_until_s: float
-    lease_boot_id: int | None
+    lease_boot_id: Int64 | None
     readings: tuple[LaneReading, ...]
     lease_s: float = 10.0
     config_digest: str = ""

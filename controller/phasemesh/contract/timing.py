@@ -174,13 +174,18 @@ def _with_crossings(intersection: Intersection, stage: Stage, timing: StageTimin
 def least_ped_clearance_s(intersection: Intersection, stage: Stage, timing: StageTiming) -> float:
     """The shortest pedestrian clearance of `stage`, in whole seconds; 0 without crossings (MUTCD 4E.06).
 
-    Clearance, yellow and red clearance together hold the walk across the longest crossing and the buffer after it.
+    Clearance, yellow and red clearance together hold the walk across the longest crossing and the buffer after it. It
+    is infinite where a length or a time is no finite number.
     """
-    longest_m = max((crossing_length_m(intersection, index) for index in stage.served), default=0.0)
+    lengths_m = [crossing_length_m(intersection, index) for index in stage.served]
+    if not all(math.isfinite(length_m) for length_m in lengths_m):
+        return math.inf
+    longest_m = max(lengths_m, default=0.0)
     if longest_m == 0.0:
         return 0.0
     missing_buffer_s = max(0.0, PED_BUFFER_S - timing.yellow_s - timing.red_clearance_s)
-    return float(math.ceil(longest_m / WALKING_SPEED_MPS + missing_buffer_s))
+    needed_s = longest_m / WALKING_SPEED_MPS + missing_buffer_s
+    return float(math.ceil(needed_s)) if math.isfinite(needed_s) else math.inf
 
 
 def faults_of_crossings(intersection: Intersection, timings: tuple[StageTiming, ...]) -> list[str]:

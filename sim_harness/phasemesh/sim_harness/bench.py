@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.costs import beating_us, gate_us, inferring_ms, judging_us, noting_us
 from phasemesh.sim_harness.request import RunRequest
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -25,6 +26,9 @@ PSS_MB = 20.0
 TICK_CPU_MS = 1.5
 TICK_ALONE_MS = 3.0
 MONITOR_SHARE = 0.02
+INFERENCE_MS = 2.0
+NOTE_US = 50.0
+STEP_US = 20.0
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -121,6 +125,32 @@ def _alone() -> Iterator[Figure]:
     )
 
 
+def _costs() -> Iterator[Figure]:
+    """What single steps cost: asking the policy, noting a tick, one turn of a watched loop, judging a request."""
+    with tempfile.TemporaryDirectory(prefix="phasemesh-bench-") as folder:
+        run_apart(
+            RunRequest(
+                scenario="cologne1",
+                controller=BUNDLE,
+                report=folder,
+                agents="inprocess",
+                seconds=900.0,
+                keeps_records=True,
+            )
+        )
+        (record_file,) = Path(folder).glob("records/*.rec")
+        infer_ms, note_us = inferring_ms(record_file), noting_us(record_file)
+    yield Figure("asking a policy, ms", f"{infer_ms:.3f}", f"<= {INFERENCE_MS:g}", infer_ms <= INFERENCE_MS)
+    yield Figure("noting a tick in the metrics, us", f"{note_us:.1f}", f"<= {NOTE_US:g}", note_us <= NOTE_US)
+    steps = {
+        "one turn of a watched loop, us": beating_us(),
+        "judging a request, us": judging_us(),
+        "the whole gate before a service, us a request": gate_us(),
+    }
+    for what, cost_us in steps.items():
+        yield Figure(what, f"{cost_us:.1f}", f"<= {STEP_US:g}", cost_us <= STEP_US)
+
+
 def _many() -> Iterator[Figure]:
     """169 agents on this machine."""
     result = _run("grid13x13", BUNDLE, "processes", seconds=300.0, comm_deadline_ms=2000.0)
@@ -213,6 +243,7 @@ def _run(
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "decentralised": _decentralised,
     "alone": _alone,
+    "costs": _costs,
     "monitor": _monitor,
     "many": _many,
     "fixed-time": _fixed_time,

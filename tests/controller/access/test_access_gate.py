@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gate_client import EAST, FAR, WEST, Gate, Town
 
-from phasemesh.controller.access.access import LOOK_AGAIN_S, OPEN, Access, Asked, Refusal, is_loopback
+from phasemesh.controller.access.access import LOOK_AGAIN_S, OPEN, Asked, Refusal, is_loopback
 from phasemesh.controller.access.middleware import MAX_BODY_BYTES, RouteRole
 from phasemesh.controller.access.rate import Rate
 from phasemesh.controller.access.roles import GRANTS, Role
@@ -303,48 +302,3 @@ def test_a_role_that_does_not_exist_is_a_mistake_of_the_programmer(town: Town) -
     """It is found when the gate is built and not when somebody asks."""
     with pytest.raises(ValueError, match="king"):
         Gate(town, (RouteRole("GET", "/", "king"),))
-
-
-def test_a_judgement_costs_little(tmp_path: Path) -> None:
-    """An agent asks several times a tick: its token is looked up, not compared anew, in less than 20 us."""
-    town = Town(tmp_path)
-    asked = Asked(Role.AGENT, WEST, town.header("agent"), "127.0.0.1")
-    access = Access(town.paths)
-    access.judge(asked)
-    rounds, best_s = 200, 1.0
-    for _ in range(20):
-        started_s = time.perf_counter()
-        for _ in range(rounds):
-            access.judge(asked)
-        best_s = min(best_s, (time.perf_counter() - started_s) / rounds)
-
-    assert best_s < 20e-6
-
-
-def test_the_whole_gate_costs_little(town: Town) -> None:
-    """Headers, path, token and rate together stay below 20 us a request."""
-    headers = [(b"host", b"x"), (b"authorization", town.header("agent")), (b"content-length", b"2")]
-    scope = {
-        "type": "http", "method": "POST", "path": f"/v1/cabinets/{WEST}/command", "headers": headers,
-        "client": ("127.0.0.1", 1),
-    }  # fmt: skip
-
-    async def nothing(*_: Any) -> Any:
-        return {"type": "http.request"}
-
-    async def measured(app: Any) -> float:
-        best_s = 1.0
-        for _ in range(20):
-            started_s = time.perf_counter()
-            for _ in range(200):
-                await app(scope, nothing, nothing)
-            best_s = min(best_s, (time.perf_counter() - started_s) / 200)
-        return best_s
-
-    async def without(*_: Any) -> None:
-        return None
-
-    gated = Gate(town, CABINET_ROLES, app=without)
-    extra_s = asyncio.run(measured(gated.app)) - asyncio.run(measured(without))
-
-    assert extra_s < 20e-6

@@ -292,7 +292,7 @@ def test_the_endpoints_are_documented_with_their_schemas(desk: Desk) -> None:
     document = desk.get("/openapi.json").json()
 
     assert set(document["paths"]) == set(PATHS)
-    assert set(document["paths"]["/v1/phase"]["get"]["responses"]) == {"200", "503"}
+    assert set(document["paths"]["/v1/phase"]["get"]["responses"]) == {"200", "401", "403", "411", "413", "429", "503"}
     schemas = document["components"]["schemas"]
     assert "letters" in schemas["PhaseView"]["required"]
     assert references(document) <= {f"#/components/schemas/{name}" for name in schemas}

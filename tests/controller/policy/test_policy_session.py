@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -142,15 +140,3 @@ def test_a_session_leaves_no_trace_and_starts_no_thread(tmp_path: Path) -> None:
     assert found.stdout.split() == ["1"]
     assert found.stderr == ""
     assert list(tmp_path.rglob("*")) == []
-
-
-def test_inference_takes_a_small_part_of_a_tick(policy: OnnxPolicy) -> None:
-    """The median of 300 runs stays below 2 ms, some thirty times what it takes on an idle core."""
-    inputs = make_input()
-    times_s = []
-    for _ in range(300):
-        start_s = time.perf_counter()
-        policy.infer(inputs)
-        times_s.append(time.perf_counter() - start_s)
-
-    assert statistics.median(times_s) < 0.002

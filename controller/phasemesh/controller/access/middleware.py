@@ -24,6 +24,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Sight = Callable[[str | None], object]
 
 MAX_BODY_BYTES = 1_000_000
+MAX_LENGTH_DIGITS = 20
+"""Python refuses to read numbers of thousands of digits, with an error of its own."""
 MAX_AUDITED_BODY_BYTES = 65_536
 MAX_KNOWN_PATHS = 4096
 _ID = "cabinet_id"
@@ -176,7 +178,9 @@ def _headers(headers: Sequence[tuple[bytes, bytes]]) -> _Headers:
     for name, value in headers:
         if name == b"authorization":
             authorization = authorization or value
-        elif name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
+        elif name == b"content-length" and (
+            not value.isdigit() or len(value) > MAX_LENGTH_DIGITS or int(value) > MAX_BODY_BYTES
+        ):
             refusal = Refusal(413, f"a body may have {MAX_BODY_BYTES} bytes")
         elif name == b"transfer-encoding":
             refusal = Refusal(411, "send a Content-Length")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 8192
 MAX_HEADERS = 64
 MAX_BODY_BYTES = 4_000_000
+MAX_LENGTH_DIGITS = 20
 NO_CONTENT = 204
 
 
@@ -116,6 +117,7 @@ def _status(line: bytes) -> int:
 
 def _length(value: bytes) -> int:
     text = value.strip()
-    if not text.isdigit() or int(text) > MAX_BODY_BYTES:
+    # Python refuses to read numbers of thousands of digits, with an error of its own.
+    if not text.isdigit() or len(text) > MAX_LENGTH_DIGITS or int(text) > MAX_BODY_BYTES:
         raise HttpError(f"a Content-Length of {text[:20]!r}")
     return int(text)

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from phasemesh.contract.detection import ControlMode
+from phasemesh.contract.units import Int64
 from phasemesh.controller.cabinet.arbiter import Override, OverrideKind
 from phasemesh.controller.cabinet.latches import LatchedFault, Reset
 
@@ -17,7 +18,7 @@ Reason = Annotated[str, msgspec.Meta(max_length=200)]
 class LeaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent's life announcing that it is ready to command."""
 
-    boot_id: int
+    boot_id: Int64
 
 
 class OverrideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,7 +26,7 @@ class OverrideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: OverrideKind
     ttl_s: float
-    stage: int | None = None
+    stage: Int64 | None = None
     reason: Reason = ""
 
 

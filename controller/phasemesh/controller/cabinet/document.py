@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from phasemesh.controller.access.document import SECURITY, SECURITY_SCHEMES, refusals
 from phasemesh.controller.cabinet.bodies import CabinetFault
 
 BodyType = type[Any] | GenericAlias
@@ -41,6 +42,7 @@ def paths(routes: Sequence[Route], service: type[Any]) -> dict[str, dict[str, An
             "summary": (getattr(service, route.handler).__doc__ or "").strip(),
             "operationId": route.handler,
             "x-role": route.role,
+            "security": SECURITY,
             "parameters": _parameters(route),
             "responses": {str(status): answer for status, answer in _answers(route).items()},
             **(_body(route.body) if route.body is not None else {}),
@@ -51,7 +53,7 @@ def paths(routes: Sequence[Route], service: type[Any]) -> dict[str, dict[str, An
 def components(routes: Sequence[Route]) -> dict[str, Any]:
     """The part `components` of the document: the schema of every body."""
     bodies = [body for route in routes for body in (route.answer, route.body) if body is not None]
-    return {"schemas": _schemas([*bodies, CabinetFault])[1]}
+    return {"schemas": _schemas([*bodies, CabinetFault])[1], "securitySchemes": SECURITY_SCHEMES}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
@@ -70,6 +72,7 @@ def _answers(route: Route) -> dict[int, dict[str, Any]]:
         200: {"description": "Done", "content": {"application/json": {"schema": _schema(route.answer)}}},
         404: {"description": "There is no such cabinet, or nothing of that name in it", **fault},
         422: {"description": "The request cannot be understood", **fault},
+        **{status: {"description": text, **fault} for status, text in refusals(route.role).items()},
         **{status: {"description": text, **(fault if status >= 400 else {})} for status, text in route.answers},
     }
 

@@ -120,7 +120,7 @@ def _decoded(path: Path) -> _LatchFile | FileFault | None:
         return body
     try:
         content = msgspec.json.decode(body, type=_LatchFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return FileFault(f"{path}: is damaged: {error}")
     if content.format != LATCH_FORMAT:
         return FileFault(f"{path}: has format {content.format}, this phasemesh reads {LATCH_FORMAT}")

@@ -41,7 +41,7 @@ def read_sealed(path: Path) -> bytes | FileFault | None:
         return FileFault(f"{path}: cannot be read: {error.strerror}")
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return FileFault(f"{path}: is damaged: {error}")
     body = bytes(envelope.body)
     if hashlib.sha256(body).hexdigest() != envelope.digest:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from phasemesh.contract.units import MonoNs
+from phasemesh.controller.access.document import SECURITY
 from phasemesh.controller.access.middleware import RouteRole
 from phasemesh.controller.access.roles import Role
 from phasemesh.controller.operator.orders import MAX_ORDER_S, Order, OrderBook, OrderKind
+from phasemesh.controller.operator.service import refused_responses
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -25,6 +27,9 @@ class OrderAnswer(msgspec.Struct, frozen=True):
 
     is_taken: bool
     reason: str = ""
+
+
+_ANSWER = {"application/json": {"schema": msgspec.json.schema(OrderAnswer)["$defs"]["OrderAnswer"]}}
 
 
 def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs]) -> None:
@@ -46,8 +51,15 @@ def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs]) 
         summary="Keep to the local plan, let go, resume, or reset what is latched",
         response_model=None,
         response_class=Response,
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
-        responses={200: {"description": "taken"}, 422: {"description": "refused, with the reason"}},
+        openapi_extra={
+            "security": SECURITY,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}},
+        },
+        responses={
+            **refused_responses(Role.OPERATOR),
+            200: {"description": "taken", "content": _ANSWER},
+            422: {"description": "refused, with the reason", "content": _ANSWER},
+        },
     )
 
 

@@ -57,7 +57,8 @@ class OrderBook:
 
     def place(self, order: Order, now: MonoNs) -> str:
         """Take `order`; the answer says why it is refused, or is empty."""
-        if order.kind in EVENTS and not 0.0 < order.ttl_s <= MAX_ORDER_S:
+        needs_time = order.kind in EVENTS
+        if not 0.0 <= order.ttl_s <= MAX_ORDER_S or (needs_time and order.ttl_s == 0.0):
             return f"ttl_s: {order.ttl_s} s is outside 0 to {MAX_ORDER_S:.0f} s"
         self._placed.append((order, now))
         return ""

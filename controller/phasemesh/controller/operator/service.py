@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from phasemesh.contract.units import MonoNs
 from phasemesh.controller.access.access import OPEN
+from phasemesh.controller.access.document import SECURITY, SECURITY_SCHEMES, refusals
 from phasemesh.controller.access.middleware import RouteRole
 from phasemesh.controller.access.roles import Role
 from phasemesh.controller.operator import event_views, views
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 JSON = "application/json"
 HEALTH_JSON = "application/health+json"
 VERSION = importlib.metadata.version("phasemesh")
+
+
+class RefusalView(msgspec.Struct, frozen=True):
+    """Why the gate did not let a request in."""
+
+    reason: str
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -171,7 +178,8 @@ def operator_app(
 
         def openapi(self) -> dict[str, Any]:
             document = super().openapi()
-            document["components"] = {"schemas": _schemas(list(_types(routes)))[1]}
+            schemas = _schemas([*_types(routes), RefusalView])[1]
+            document["components"] = {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
             return document
 
     app = Documented(title="phasemesh agent", version=VERSION, docs_url=None, redoc_url=None)
@@ -183,6 +191,7 @@ def operator_app(
             response_model=None,
             response_class=Response,
             responses=_responses(route),
+            openapi_extra={"security": SECURITY},
         )
     return app
 
@@ -209,9 +218,16 @@ def _schemas(types: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, An
     return msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
 
 
+def refused_responses(role: str) -> dict[int | str, dict[str, Any]]:
+    """The part `responses` for what the gate may answer to a request that demands `role`."""
+    body = {"content": {JSON: {"schema": _schemas([RefusalView])[0][0]}}}
+    return {status: {"description": text, **body} for status, text in refusals(role).items()}
+
+
 def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
-    return {
+    answers = ((200, "yes", route.schema), (503, "no, or not yet", route.refusal))
+    return refused_responses(route.role) | {
         status: {"description": description, "content": {route.media_type: {"schema": _schemas([schema])[0][0]}}}
-        for status, description, schema in ((200, "yes", route.schema), (503, "no, or not yet", route.refusal))
+        for status, description, schema in answers
         if schema is not None
     }

@@ -31,7 +31,8 @@ def waits_of_concern_s(
     Nothing where it makes no difference: below two thirds of every maximum wait and below the maximum green.
     """
     timing = junction.timings[signal.stage]
-    is_long = has_reached(now_s - signal.since_s, min(timing.max_green_s, timing.absolute_max_green_s))
+    green_s = now_s - signal.since_s
+    is_long = has_reached(green_s, timing.max_green_s) or has_reached(green_s, timing.absolute_max_green_s)
     if not is_long and not _may_wait(history, now_s, WARNING_SHARE * junction.shortest_max_wait_s):
         return {}
     served = junction.served[signal.stage]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import msgspec
@@ -77,7 +77,7 @@ def survey(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Junc
         tuple(stage for stage in stages if movement in intersection.stages[stage].served)
         for movement in range(len(intersection.movements))
     )
-    max_waits_s = tuple(min((timings[stage].max_wait_s for stage in some), default=math.inf) for some in serving)
+    max_waits_s = tuple(_shortest_s(timings[stage].max_wait_s for stage in some) for some in serving)
     walk_s = tuple(timings[stage].walk_s if _has_crossings(intersection, stage) else 0.0 for stage in stages)
     revert_s = _revert_times_s(intersection, timings, serving)
     faults = StageFaults(
@@ -118,6 +118,11 @@ def _has_crossings(intersection: Intersection, stage: int) -> bool:
 def _longest_s(*times_s: float) -> float:
     """The longest of `times_s`; without end when one of them is no number."""
     return math.inf if any(math.isnan(time_s) for time_s in times_s) else max(times_s)
+
+
+def _shortest_s(times_s: Iterable[float]) -> float:
+    """The shortest of `times_s`, whatever stands for one that is no number; without end when there is none."""
+    return min((time_s for time_s in times_s if not math.isnan(time_s)), default=math.inf)
 
 
 def _opening(intersection: Intersection) -> tuple[tuple[tuple[int, ...], ...], ...]:

@@ -316,7 +316,7 @@ def _header(path: Path, body: bytes, spec_hash: str) -> RecordHeader:
         if (named := msgspec.msgpack.decode(found, type=str)) != spec_hash:
             raise RecordError(f"{path}: recorded with observation spec {named}, this phasemesh has {spec_hash}")
         return _HEADER_DECODER.decode(body)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: is not a record: {error}") from error
 
 
@@ -338,7 +338,7 @@ def _item_at(data: bytes, offset: int) -> TickRecord | Gap | str:
         return body
     try:
         return _ITEM_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return f"no known item: {error}"
 
 
