@@ -162,9 +162,10 @@ class Town:
         is_deterministic: bool = True,
         plan: PlanKind = PlanKind.ACTUATED,
         schedule: tuple[ScheduleRow, ...] = (),
+        exchange: MemoryExchange | None = None,
     ) -> None:
         """Settle one agent an intersection of `streets`, which names the neighbours of each."""
-        self.exchange = MemoryExchange()
+        self.exchange = exchange or MemoryExchange()
         self.clock = clock or SimulatedClock()
         self.step = 0
         self._plan, self._schedule = plan, schedule

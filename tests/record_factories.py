@@ -9,7 +9,7 @@ import numpy as np
 from factories import make_intersection, make_snapshot, make_timings
 from phasemesh.contract.command import AppliedCommand, CommandKind, SignalState, start
 from phasemesh.contract.history import empty_history
-from phasemesh.contract.messages import PeerMessage, compose
+from phasemesh.contract.messages import Heard, PeerMessage, compose
 from phasemesh.contract.observation import HIDDEN_SIZE, HYPER_SIZE, SPEC_HASH, SUMMARY_SIZE
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
@@ -47,9 +47,10 @@ def make_header(**changes: Any) -> RecordHeader:
 
 
 def make_message(sender: IntersectionId = EAST, *, step: int = 0) -> PeerMessage:
-    """A message of zeros."""
+    """A message of zeros, whose sender heard the crossing one tick ago."""
     zeros = np.zeros(SUMMARY_SIZE + HIDDEN_SIZE, dtype=np.float32)
-    return compose(sender, 11, 3, step, summary=zeros[:SUMMARY_SIZE], policy=zeros[:2], hidden=zeros[:HIDDEN_SIZE])
+    vectors = {"summary": zeros[:SUMMARY_SIZE], "policy": zeros[:2], "hidden": zeros[:HIDDEN_SIZE]}
+    return compose(sender, 11, 3, step, **vectors, heard=(Heard(CROSSING.id, 5.0),))
 
 
 def floats(*values: float) -> bytes:
@@ -58,13 +59,13 @@ def floats(*values: float) -> bytes:
 
 
 def make_record(tick: int = 0, *, signal: SignalState | None = None, now_s: float = 10.0, **changes: Any) -> TickRecord:
-    """A tick in which east is fresh, west was never heard, and the policy's choice went through."""
+    """A tick in which east is fresh and hears, west was never heard, and the policy's choice went through."""
     shown = signal or start(0, 0.0)
     values: dict[str, Any] = {
         "step": tick,
         "now_s": now_s,
         "snapshot": make_snapshot(CROSSING, step=tick, now_s=now_s, signal=shown),
-        "peers": (PeerInput(EAST, 1, True, make_message(step=tick)), PeerInput(WEST, None, False, None)),
+        "peers": (PeerInput(EAST, 1, True, True, make_message(step=tick)), PeerInput(WEST, None, False, None, None)),
         "mask_noise": floats(0.5, 0.5),
         "history_before": empty_history(CROSSING, 0.0),
         "step_before": max(tick, 0) - 1,

@@ -1,4 +1,4 @@
-"""The wire: round trips, the golden frame of version 1, every fault, and frames that nobody sent."""
+"""The wire: round trips, a golden frame of each version, every fault, and frames that nobody sent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from phasemesh.contract.messages import (
+    ECHO_MAX_BYTES,
+    HEARD_BYTES,
     HELLO_STEP,
     WIRE_VERSION,
+    Heard,
     MessageFault,
     PeerMessage,
     compose,
     decode_message,
+    echoed,
     encode_message,
     hello,
     vector,
@@ -27,11 +31,17 @@ from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
 from strategies import brisk
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "peer_message_v1.bin"
+GOLDEN = Path(__file__).parent.parent / "golden" / "peer_message_v2.bin"
+GOLDENS = {1: GOLDEN.with_name("peer_message_v1.bin"), 2: GOLDEN}
+ECHO = (Heard(IntersectionId("north/ö"), 2.5), Heard(IntersectionId("south"), None))
 GOLDEN_SPEC_HASH = "fff41a89b7b6ae9b"
 
 _f4 = st.floats(-1e6, 1e6, width=32)
 _f2 = st.floats(-60_000, 60_000, width=16)
+_echoes = st.lists(
+    st.builds(Heard, st.text(max_size=20), st.none() | st.floats(0.0, allow_nan=False, allow_infinity=False)),
+    max_size=5,
+).map(tuple)
 
 
 def _ramp(size: int) -> FloatArray:
@@ -42,9 +52,9 @@ def _vectors(policy: FloatArray) -> dict[str, FloatArray]:
     return {"summary": _ramp(SUMMARY_SIZE), "policy": policy, "hidden": _ramp(HIDDEN_SIZE)}
 
 
-def _golden_message() -> PeerMessage:
+def _golden_message(version: int = 2) -> PeerMessage:
     return PeerMessage(
-        version=1,
+        version=version,
         spec_hash=GOLDEN_SPEC_HASH,
         sender=IntersectionId("cluster_12/ä#3"),
         boot_id=2**62 + 5,
@@ -53,11 +63,12 @@ def _golden_message() -> PeerMessage:
         summary=_ramp(36).astype("<f4").tobytes(),
         policy=_ramp(16).astype("<f4").tobytes(),
         hidden=_ramp(64).astype("<f2").tobytes(),
+        heard=None if version == 1 else ECHO,
     )
 
 
 def _message(**changes: object) -> PeerMessage:
-    message = compose(IntersectionId("a"), 1, 2, 3, **_vectors(_ramp(4)))
+    message = compose(IntersectionId("a"), 1, 2, 3, **_vectors(_ramp(4)), heard=ECHO)
     return msgspec.structs.replace(message, **changes)
 
 
@@ -74,12 +85,18 @@ def _fault(frame: bytes) -> MessageFault:
     summary=npst.arrays(np.float32, SUMMARY_SIZE, elements=_f4),
     policy=npst.arrays(np.float32, st.integers(0, POLICY_SIZE), elements=_f4),
     hidden=npst.arrays(np.float32, HIDDEN_SIZE, elements=_f2),
+    heard=_echoes,
 )
 def test_messages_survive_the_wire(
-    sender: str, numbers: tuple[int, int, int], summary: FloatArray, policy: FloatArray, hidden: FloatArray
+    sender: str,
+    numbers: tuple[int, int, int],
+    summary: FloatArray,
+    policy: FloatArray,
+    hidden: FloatArray,
+    heard: tuple[Heard, ...],
 ) -> None:
     """A message decodes to itself, and its row holds the very numbers that went in."""
-    message = compose(IntersectionId(sender), *numbers, summary=summary, policy=policy, hidden=hidden)
+    message = compose(IntersectionId(sender), *numbers, summary=summary, policy=policy, hidden=hidden, heard=heard)
     decoded = decode_message(encode_message(message))
 
     assert decoded == message
@@ -90,18 +107,22 @@ def test_messages_survive_the_wire(
     np.testing.assert_array_equal(row[-HIDDEN_SIZE:], hidden)
 
 
-def test_the_golden_frame_of_version_1_is_what_we_send() -> None:
-    """The bytes of a fixed message never change while the wire version is 1."""
-    assert WIRE_VERSION == 1
-    assert encode_message(_golden_message()) == GOLDEN.read_bytes(), "a changed frame needs a new WIRE_VERSION"
+@pytest.mark.parametrize("version", GOLDENS)
+def test_the_golden_frame_of_a_version_is_what_that_version_sends(version: int) -> None:
+    """The bytes of a fixed message never change while its wire version is the same."""
+    frame = encode_message(_golden_message(version))
+
+    assert max(GOLDENS) == WIRE_VERSION
+    assert frame == GOLDENS[version].read_bytes(), "a changed frame needs a new WIRE_VERSION"
 
 
-def test_the_golden_frame_of_version_1_decodes_for_ever() -> None:
+@pytest.mark.parametrize("version", GOLDENS)
+def test_the_golden_frame_of_a_version_decodes_for_ever(version: int) -> None:
     """An old frame is a message or, under another spec, the fault that says so; it is never garbled."""
-    decoded = decode_message(GOLDEN.read_bytes())
+    decoded = decode_message(GOLDENS[version].read_bytes())
 
     if SPEC_HASH == GOLDEN_SPEC_HASH:
-        assert decoded == _golden_message()
+        assert decoded == _golden_message(version)
     else:
         assert isinstance(decoded, MessageFault)
         assert decoded.kind == "spec"
@@ -136,6 +157,38 @@ def test_the_hidden_state_travels_in_half_precision() -> None:
     assert vector(message)[-1] == np.float32(np.float16(1 / 3))
 
 
+def test_a_message_of_version_1_says_the_same_without_an_echo() -> None:
+    """What goes out as the version before has the same row of numbers and no word of whom its sender hears (F30)."""
+    old = decode_message(encode_message(_message(version=1)))
+
+    assert isinstance(old, PeerMessage)
+    assert (old.version, old.heard) == (1, None)
+    assert vector(old).tolist() == vector(_message()).tolist()
+
+
+@pytest.mark.parametrize("age_s", [0.0, 2.0, 1e9, None])
+def test_the_echo_names_neighbours_with_their_ages(age_s: float | None) -> None:
+    """Any age, and also that there never was a message."""
+    entry = Heard(IntersectionId("b"), age_s)
+    decoded = decode_message(encode_message(_message(heard=(entry,))))
+
+    assert isinstance(decoded, PeerMessage)
+    assert decoded.heard == (entry,)
+
+
+@given(st.lists(st.text(max_size=300), max_size=60, unique=True))
+def test_the_echo_is_cut_before_its_message_is_too_long(names: list[str]) -> None:
+    """The neighbours that it has room for are the first ones, and with them a frame has a length that is accepted."""
+    neighbours = [IntersectionId(name) for name in names]
+    kept = echoed(neighbours)
+    message = _message(sender=IntersectionId("x" * 1000), heard=tuple(Heard(name, 1e300) for name in kept))
+    room = ECHO_MAX_BYTES - sum(len(name.encode()) + HEARD_BYTES for name in kept)
+
+    assert list(kept) == neighbours[: len(kept)]
+    assert all(len(name.encode()) + HEARD_BYTES > room for name in neighbours[len(kept) : len(kept) + 1])
+    assert len(PEER_STATE.prefix) + len(encode_message(message)) <= PEER_STATE.max_bytes
+
+
 def test_hello_is_a_message_that_carries_nothing() -> None:
     """The greeting decodes, has the step of greetings and only zeros."""
     message = decode_message(encode_message(hello(IntersectionId("a"), 7, 1)))
@@ -152,12 +205,47 @@ def test_a_message_fits_the_longest_frame_of_its_topic() -> None:
     assert len(PEER_STATE.prefix) + len(encode_message(message)) <= PEER_STATE.max_bytes
 
 
-@pytest.mark.parametrize("version", [0, 2, -1, 2**40])
+@pytest.mark.parametrize("version", [0, 3, -1, 2**40])
 def test_another_version_is_refused_by_name(version: int) -> None:
     """A frame of another wire version is dropped and the fault says both versions."""
     fault = _fault(encode_message(_message(version=version)))
 
-    assert fault == MessageFault("version", f"wire version {version}, this agent speaks 1")
+    assert fault == MessageFault("version", f"wire version {version}, this agent speaks 1 and 2")
+
+
+def test_a_version_to_come_is_refused_by_name_whatever_its_fields_are() -> None:
+    """The version stays the first element, so that a frame of unknown shape is told from garbage."""
+    frame = msgspec.msgpack.encode([3, SPEC_HASH, "a", 1, 2, 3, b"", b"", b"", [], {"what": "nobody knows"}])
+
+    assert _fault(frame) == MessageFault("version", "wire version 3, this agent speaks 1 and 2")
+
+
+@pytest.mark.parametrize(
+    ("version", "last"), [(1, [[]]), (1, [None]), (1, [[["b", 1.0]]]), (2, []), (2, [None])], ids=str
+)
+def test_fields_of_another_version_are_garbled(version: int, last: list[object]) -> None:
+    """An echo belongs to every message of version 2 and to none of version 1, not even an empty one."""
+    values = [version, *msgspec.structs.astuple(_message())[1:9], *last]
+
+    assert _fault(msgspec.msgpack.encode(values)).kind == "garbled"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [[["b"]], [["b", 1.0, 2.0]], [[1, 1.0]], [["b", "old"]], [["b", -0.5]], {"b": 1.0}, "b", [[b"b", 1.0]]],
+    ids=str,
+)
+def test_an_echo_of_another_shape_is_garbled(echo: object) -> None:
+    """Entries are pairs of an id and an age that is no less than 0, or nil."""
+    values = [*msgspec.structs.astuple(_message())[:9], echo]
+
+    assert _fault(msgspec.msgpack.encode(values)).kind == "garbled"
+
+
+@pytest.mark.parametrize("age_s", [np.nan, np.inf, -np.inf])
+def test_an_age_that_is_not_finite_is_refused(age_s: float) -> None:
+    """A neighbour that was never heard is nil, not infinitely old."""
+    assert _fault(encode_message(_message(heard=(*ECHO, Heard(IntersectionId("c"), age_s))))).kind == "not_finite"
 
 
 def test_another_spec_is_refused_by_name() -> None:
@@ -229,9 +317,10 @@ def test_random_arrays_never_raise(values: list[object]) -> None:
     assert isinstance(decode_message(msgspec.msgpack.encode(values)), PeerMessage | MessageFault)
 
 
-def test_no_flipped_bit_raises() -> None:
+@pytest.mark.parametrize("version", GOLDENS)
+def test_no_flipped_bit_raises(version: int) -> None:
     """Each frame that differs in one bit from a good one is a message or a fault."""
-    frame = bytearray(GOLDEN.read_bytes())
+    frame = bytearray(GOLDENS[version].read_bytes())
     raising = []
     for position in range(8 * len(frame)):
         frame[position // 8] ^= 1 << position % 8
@@ -244,8 +333,9 @@ def test_no_flipped_bit_raises() -> None:
     assert raising == []
 
 
-def test_no_truncation_is_a_message() -> None:
+@pytest.mark.parametrize("version", GOLDENS)
+def test_no_truncation_is_a_message(version: int) -> None:
     """A frame cut anywhere is garbled."""
-    frame = GOLDEN.read_bytes()
+    frame = GOLDENS[version].read_bytes()
 
     assert {_fault(frame[:size]).kind for size in range(len(frame))} == {"garbled"}

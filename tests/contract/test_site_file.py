@@ -11,6 +11,7 @@ import pytest
 from factories import make_intersection, make_timings
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.preemption import RailPreemption
 from phasemesh.contract.site import (
     AdapterKind,
     Pace,
@@ -317,6 +318,19 @@ def test_an_intersection_without_unit_times_has_those_of_the_street() -> None:
     document = {name: value for name, value in msgspec.to_builtins(_golden_entry()).items() if name != "unit"}
 
     assert msgspec.convert(document, SiteIntersection).unit == UnitTiming()
+
+
+def test_tracks_that_contradict_the_stages_are_reported_with_their_path() -> None:
+    """What is shown for a train is checked beside the stages; a file without tracks has none."""
+    crossing = make_intersection("a", ("b",))
+    entry = _entry(crossing, rail=RailPreemption(track_clearance_stage=0, track_clearance_s=0.5, dwell_stages=(7,)))
+    document = {name: value for name, value in msgspec.to_builtins(_golden_entry()).items() if name != "rail"}
+
+    assert [fault.split(":")[0] for fault in faults_of_site_intersection(entry, _site())] == [
+        "rail.dwell_stages",
+        "rail.track_clearance_s",
+    ]
+    assert msgspec.convert(document, SiteIntersection).rail is None
 
 
 def _digest(entry: SiteIntersection) -> str:

@@ -21,7 +21,7 @@ from phasemesh.controller.access.tokens import find_token, known_tokens, read_to
 from phasemesh.controller.cli import EXIT_REFUSED, main, make_app
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, installed_bundles, load_bundle
 from phasemesh.controller.policy.trust import trusted_keys
-from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, TickRecord
+from phasemesh.controller.telemetry.records import END_MARK, RecordHeader, RecordWriter, TickRecord
 
 SHIPPED = sorted(installed_bundles())
 
@@ -345,15 +345,29 @@ class TestReplay:
         """What is left is replayed, and the exit code says that something is missing."""
         file = tmp_path / "west.rec"
         write_drive(file)
-        whole = file.read_bytes()
+        whole = file.read_bytes().removesuffix(END_MARK)
         file.write_bytes(whole[:-5])
         outcome = phasemesh("replay", file)
-        damage, replayed = outcome.out.splitlines()
+        damage, unmarked, replayed = outcome.out.splitlines()
 
         assert outcome.code == 1
         assert damage.startswith(f"{file}: torn: the file ends inside a record, at byte ")
         assert int(damage.split("at byte ")[1].split()[0]) < len(whole) - 5
+        assert unmarked.startswith(f"{file}: ends without its end mark")
         assert replayed == f"{file}: 9 ticks replayed without a difference, 1 missing"
+
+    def test_a_missing_end_mark_is_told_and_no_failure(self, phasemesh: Command, tmp_path: Path) -> None:
+        """So ends the file of an agent that was killed, and one that was cut off between two records."""
+        file = tmp_path / "west.rec"
+        write_drive(file)
+        file.write_bytes(file.read_bytes().removesuffix(END_MARK))
+        outcome = phasemesh("replay", file)
+
+        assert outcome.code == 0
+        assert outcome.out.splitlines() == [
+            f"{file}: ends without its end mark: its agent was killed or works on, or the end was cut off",
+            f"{file}: 10 ticks replayed without a difference",
+        ]
 
     def test_a_flipped_bit_is_told_with_its_place(self, phasemesh: Command, tmp_path: Path) -> None:
         """The byte at which the damaged record begins is before the bit, and the records around it are replayed."""

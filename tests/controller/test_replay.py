@@ -29,6 +29,7 @@ from phasemesh.controller.replay import Difference, Replayed, replay
 from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.records import (
+    END_MARK,
     RECORD_FORMAT,
     Gap,
     RecordHeader,
@@ -188,10 +189,10 @@ def test_a_damaged_spot_costs_only_itself(pressure: Recording, tmp_path: Path) -
 def test_a_torn_end_is_one_missing_record(pressure: Recording, tmp_path: Path) -> None:
     """An agent that was killed while it wrote loses its last tick and nothing else."""
     path = write(tmp_path / "west.rec", pressure.header, list(pressure.records))
-    path.write_bytes(path.read_bytes()[:-10])
+    path.write_bytes(path.read_bytes().removesuffix(END_MARK)[:-10])
     found = replay(path, pressure.policy)
 
-    assert (found.ticks, found.missing, found.difference) == (TICKS - 1, 1, None)
+    assert (found.ticks, found.missing, found.difference, found.has_end) == (TICKS - 1, 1, None, False)
     assert found.damage.startswith("torn: the file ends inside a record, at byte ")
 
 

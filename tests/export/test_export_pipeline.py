@@ -59,6 +59,14 @@ def test_a_random_policy_becomes_a_bundle_that_its_maker_trusts(tmp_path: Path) 
     assert set(manifest.provenance.tool_versions) == {"phasemesh", "torch", "onnx", "onnxruntime"}
 
 
+def test_a_listening_rule_becomes_a_bundle(tmp_path: Path) -> None:
+    """It takes noise for its mask and keeps the tick of its rule."""
+    call("listening:1", "--out", str(tmp_path / "b"))
+    manifest = load_bundle(tmp_path / "b", trusted_keys()).manifest
+
+    assert (manifest.name, manifest.is_deterministic, manifest.tick_s) == ("listening-1", False, 2.0)
+
+
 @pytest.mark.parametrize("name", ["max-pressure", "approach-lost-time"])
 def test_shipped_bundles_are_what_the_command_makes(tmp_path: Path, name: str) -> None:
     """The same weights and manifest, apart from graph bytes, hashes and tool versions of other releases."""
@@ -81,7 +89,8 @@ def test_the_date_follows_source_date_epoch(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "source", ["", "rule:", "rule:max-presure", "random:", "random:-1", "random:x", "max-pressure"]
+    "source",
+    ["", "rule:", "rule:max-presure", "random:", "random:-1", "random:x", "listening:", "listening:x", "max-pressure"],
 )
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path: Path, source: str) -> None:
     """One line, before anything is written."""

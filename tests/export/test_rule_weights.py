@@ -9,7 +9,7 @@ import pytest
 from phasemesh.contract.observation import lane_feature
 from phasemesh.contract.tensors import PolicyInput
 from phasemesh.export.parity import parity_inputs, torch_output
-from phasemesh.export.rule_weights import RULE_WEIGHTS, random_actor, rule_actor
+from phasemesh.export.rule_weights import APPROACH_LOST_TIME, RULE_WEIGHTS, listening_actor, random_actor, rule_actor
 
 pytestmark = pytest.mark.train
 
@@ -84,3 +84,26 @@ def test_decisions_of_random_weights_depend_on_everything_that_travels(seed: int
 
     assert set(choices) == {0, 1, 2, 3}
     assert min(turned.values()) >= len(inputs) / 40, turned
+
+
+def test_a_listening_rule_decides_by_its_neighbours() -> None:
+    """With and without what they tell, a good part of the decisions differ, while scores stay near the rule's."""
+    actor, rule = listening_actor(APPROACH_LOST_TIME, 1), rule_actor(APPROACH_LOST_TIME)
+    hears = [inputs for inputs in STREET if inputs.neighbour_valid.any() and len(inputs.stage_state) > 1]
+    deaf = [msgspec.structs.replace(each, neighbour_valid=np.zeros_like(each.neighbour_valid)) for each in hears]
+    choices = [torch_output(actor, each).stage_logits.argmax() for each in hears]
+    alone = [torch_output(actor, each).stage_logits.argmax() for each in deaf]
+    aside_veh = [torch_output(actor, each).stage_logits - torch_output(rule, each).stage_logits for each in hears]
+
+    assert any(one != other for one, other in zip(choices, alone, strict=True))
+    assert np.median([np.ptp(each) for each in aside_veh]) < 5.0
+
+
+def test_a_listening_rule_is_that_of_its_seed() -> None:
+    """The same seed gives the same policy, another seed another one."""
+    first, again, other = (
+        torch_output(listening_actor(APPROACH_LOST_TIME, seed), STREET[0]).stage_logits for seed in (7, 7, 8)
+    )
+
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)

@@ -18,7 +18,15 @@ from agent_factories import make_site
 from factories import make_intersection
 from phasemesh.contract.bundle import MANIFEST_NAME
 from phasemesh.contract.errors import BundleError, InputError, RecordError, SiteError
-from phasemesh.contract.messages import MessageFault, PeerMessage, decode_message, encode_message, hello, vector
+from phasemesh.contract.messages import (
+    ECHOLESS_VERSION,
+    MessageFault,
+    PeerMessage,
+    decode_message,
+    encode_message,
+    hello,
+    vector,
+)
 from phasemesh.controller.access.audit import GENESIS, AuditEntry, AuditKind, AuditLine, AuditLog, verify
 from phasemesh.controller.access.roles import Role
 from phasemesh.controller.access.seal import DOMAIN, SEAL_NAME
@@ -43,7 +51,7 @@ from phasemesh.controller.site_folder import (
     read_keypair,
     read_site,
 )
-from phasemesh.controller.telemetry.records import Gap, RecordWriter, read_records
+from phasemesh.controller.telemetry.records import End, Gap, RecordWriter, read_records
 from record_factories import EAST, WEST, make_header, make_message, make_record
 
 
@@ -62,7 +70,9 @@ def _peer_message(_folder: Path) -> Bench:
         else:
             assert isinstance(message, MessageFault)
 
-    return Bench((encode_message(make_message()), encode_message(hello(EAST, 3, 9))), judge)
+    message = make_message()
+    old = msgspec.structs.replace(message, version=ECHOLESS_VERSION)
+    return Bench(tuple(map(encode_message, (message, old, hello(EAST, 3, 9)))), judge)
 
 
 def _bundle_manifest(folder: Path) -> Bench:
@@ -168,7 +178,7 @@ def _record_body(*, is_header: bool) -> Callable[[Path], Bench]:
             path.write_bytes(before + _framed(data))
             _read_records(path)
 
-        seeds = (encode(make_header()),) if is_header else (encode(make_record()), encode(Gap(3)))
+        seeds = (encode(make_header()),) if is_header else (encode(make_record()), encode(Gap(3)), encode(End()))
         return Bench(seeds, judge)
 
     return set_up

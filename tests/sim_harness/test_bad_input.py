@@ -135,10 +135,21 @@ def test_run_refuses_in_one_line_and_leaves_no_result(tmp_path: Path, spoiled: P
     assert refused.code == 2
     assert refused.line.startswith("phasemesh: ")
     assert says in refused.line
-    assert not (tmp_path / "out" / RESULT_NAME).exists()
-    assert not (tmp_path / "out" / "index.html").exists()
-    if name != "option that SUMO refuses":
-        assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_window_that_cannot_be_opened_leaves_an_earlier_report_as_it_was(tmp_path: Path) -> None:
+    """Without a display nothing of the refused run stays, and what lay there before does."""
+    report = tmp_path / "out"
+    report.mkdir()
+    (report / RESULT_NAME).write_text("an earlier run")
+
+    refused = refuse(tmp_path, "run", "cologne1", "--gui", "--report", "out", DISPLAY="")
+
+    assert refused.code == 2
+    assert "SUMO's window needs a display" in refused.line
+    assert [path.name for path in report.iterdir()] == [RESULT_NAME]
+    assert (report / RESULT_NAME).read_text() == "an earlier run"
 
 
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {

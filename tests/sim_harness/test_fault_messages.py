@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 from fault_links import COMM_DEADLINE_S, MOUTH, TICK_S, Conversation, fault_of, frame_of
 
-from phasemesh.contract.messages import MessageFault, decode_message
+from phasemesh.contract.messages import ECHOLESS_VERSION, MessageFault, PeerMessage, decode_message
 from phasemesh.contract.topics import PEER_STATE
-from phasemesh.sim_harness.faults.messages import FLOOD_FRAMES, MESSAGE_TROUBLES
+from phasemesh.sim_harness.faults.messages import FLOOD_FRAMES, MESSAGE_TROUBLES, OLD_VERSION
 
 KINDS = {
     "message-garble": "garbled",
@@ -36,6 +37,19 @@ def test_an_unusable_message_is_counted_and_dropped(means: str) -> None:
     assert all(gathered.misses == (MOUTH,) for gathered in during[1 : PEER_STATE.stale_after_ticks])
     assert not during[-1].views[0].is_fresh
     assert set(talk.dropped()) == {KINDS[means]}
+
+
+def test_f30_messages_of_the_version_before_are_used() -> None:
+    """Nothing is missed or counted, and what travelled is the version that has no echo."""
+    talk = Conversation(fault_of(OLD_VERSION))
+
+    talk.until(10.0)
+    during = talk.until(30.0)
+    messages = [gathered.views[0].message for gathered in during]
+
+    assert all(gathered.is_complete and gathered.views[0].age_ticks == 0 for gathered in during)
+    assert {(message.version, message.heard) for message in messages if message} == {(ECHOLESS_VERSION, None)}
+    assert talk.dropped() == {}
 
 
 @pytest.mark.parametrize("means", [*KINDS, "message-loss"])
@@ -124,10 +138,16 @@ def test_a_share_of_messages_is_lost_by_seed() -> None:
 
 @pytest.mark.parametrize("means", sorted(MESSAGE_TROUBLES))
 def test_no_trouble_invents_a_message(means: str) -> None:
-    """Whatever arrives is a true frame of the link or one that the decoder refuses or the mailbox knows as foreign."""
+    """Whatever arrives says what a true frame of the link said, or decoder or mailbox refuse it."""
     past = (frame_of(1, 0), frame_of(2, 2))
     frame = frame_of(3, 4)
     arrived = MESSAGE_TROUBLES[means](frame, past, Random(1), 0.5)  # noqa: S311 (repeatable)
-    sound = [each for each in arrived if not isinstance(decode_message(each), MessageFault)]
+    sound = [message for message in map(decode_message, arrived) if not isinstance(message, MessageFault)]
+    true = [_without_echo(decode_message(each)) for each in (*past, frame)]
 
-    assert all(each in (*past, frame) or decode_message(each).sender != MOUTH for each in sound)
+    assert all(_without_echo(message) in true or message.sender != MOUTH for message in sound)
+
+
+def _without_echo(message: PeerMessage | MessageFault) -> PeerMessage:
+    assert isinstance(message, PeerMessage)
+    return msgspec.structs.replace(message, version=ECHOLESS_VERSION, heard=None)

@@ -118,3 +118,13 @@ def test_people_do_not_enter_the_delay_of_vehicles(town: Town) -> None:
 
     assert names.count("personinfo") > 100
     assert read_metrics(town.folder / TRIPS_NAME).loaded == names.count("tripinfo") == town.result.loaded
+
+
+def test_people_stand_in_the_result(town: Town) -> None:
+    """Everybody who set out is counted, those who are still on their way beside them, and so is how long they stood."""
+    rows = [row for name, row in elements(town.folder / TRIPS_NAME) if name == "personinfo"]
+    people = town.result.people
+
+    assert people.count == sum(row["depart"] != "-1" for row in rows) > 100
+    assert 0 < people.unfinished < people.count
+    assert 1.0 < people.waiting_s < longest_wait_s(town.folder)

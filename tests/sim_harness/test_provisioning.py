@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from net_files import write_row
@@ -19,7 +20,14 @@ from phasemesh.controller.access.roles import Role
 from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.access.tokens import find_token, known_tokens, read_agent_token, read_tokens, tokens_path
 from phasemesh.controller.site_folder import faults_of_site_folder, read_intersection, read_keypair, read_site
-from phasemesh.sim_harness.provision import SiteOptions, find_profile, free_ports, provision
+from phasemesh.sim_harness.provision import (
+    SiteOptions,
+    agent_proofs,
+    find_profile,
+    free_ports,
+    move_site,
+    provision,
+)
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 
 OPTIONS = SiteOptions(
@@ -155,3 +163,47 @@ def test_free_ports_are_different_and_free() -> None:
     for port in ports[:3]:
         with socket.socket() as held:
             held.bind(("127.0.0.1", port))
+
+
+def test_a_site_moves_to_other_addresses_and_stays_sound(tmp_path: Path, written: Written) -> None:
+    """Hosts change and ports stay; keys and tokens are those of before; only the key that is returned signs it."""
+    signer = Ed25519PrivateKey.generate()
+    folder = tmp_path / "moved"
+    before = provision(folder, written.network, OPTIONS, signer)
+    secrets = {path.name: path.read_bytes() for path in (folder / "keys").iterdir()}
+    hosts = {name: f"10.231.0.{number}" for number, name in enumerate(before.directory, start=2)}
+
+    key = move_site(folder, (public_bytes(signer).hex(),), hosts, "10.231.0.1")
+
+    site = read_site(folder, (key,))
+    assert faults_of_site_folder(folder, (key,)) == []
+    assert {path.name: path.read_bytes() for path in (folder / "keys").iterdir()} == secrets
+    for name, address in site.directory.items():
+        port = before.directory[name].endpoint.rpartition(":")[2]
+        entry = read_intersection(folder, site, name, (key,))
+        assert address == msgspec.structs.replace(before.directory[name], endpoint=f"tcp://{hosts[name]}:{port}")
+        assert entry.cabinet == "http://10.231.0.1:8600"
+        assert entry.operator.startswith("0.0.0.0:")
+    with pytest.raises(SiteError, match="by a trusted key"):
+        read_site(folder, (public_bytes(signer).hex(),))
+
+
+def test_agents_without_endpoints_have_none_after_moving_either(tmp_path: Path, written: Written) -> None:
+    """Nothing is opened that was not asked for."""
+    signer = Ed25519PrivateKey.generate()
+    options = msgspec.structs.replace(OPTIONS, has_operators=False)
+    site = provision(tmp_path / "moved", written.network, options, signer)
+
+    key = move_site(
+        tmp_path / "moved", (public_bytes(signer).hex(),), dict.fromkeys(site.directory, "10.231.0.2"), "10.231.0.1"
+    )
+
+    assert {read_intersection(tmp_path / "moved", site, name, (key,)).operator for name in site.directory} == {""}
+
+
+def test_an_agents_proof_is_its_own_token(written: Written) -> None:
+    """Whoever looks at an agent from elsewhere sends what the agent sends to its cabinet."""
+    proofs = agent_proofs(written.folder, ())
+
+    for name, address in written.site.directory.items():
+        assert proofs[name] == {"Authorization": f"Bearer {read_agent_token(written.folder, address.number)}"}

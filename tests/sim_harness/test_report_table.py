@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from result_factories import make_result
 
+from phasemesh.sim_harness.metrics import PeopleMetrics
 from phasemesh.sim_harness.report.table import (
     COLUMNS,
     NOTHING,
     RUN_COLUMNS,
     Column,
+    columns_for,
     comparison_table,
     is_rule,
     run_rows,
@@ -129,6 +131,41 @@ def test_a_bundle_in_processes_is_no_rule() -> None:
     assert not is_rule(make_result(controller="my-bundle"))
 
 
+@pytest.mark.parametrize("controller", ["local", "local-fixed", "local-actuated", "local-approach"])
+def test_a_city_in_local_is_a_rule(controller: str) -> None:
+    """Nobody trained its plans, so that a bundle is compared with them too."""
+    rows = summary_rows([*runs_of(controller, 18.0), *runs_of("my-bundle", 27.0)])
+
+    assert is_rule(make_result(controller=controller))
+    assert [row.is_best_rule for row in rows] == [True, False]
+    assert rows[1].ratio == pytest.approx(1.5)
+
+
+def test_people_have_columns_where_there_are_any() -> None:
+    """Means of counts are over the runs, the wait is over all people; without people there is no such column."""
+    walked = [
+        make_result(seed=1, people=PeopleMetrics(count=100, unfinished=4, waiting_s=10.0)),
+        make_result(seed=2, people=PeopleMetrics(count=300, unfinished=6, waiting_s=20.0)),
+    ]
+    cells = cells_of([*walked, *runs_of("fixed", 30.0)], "max-pressure")
+    driven = cells_of([*walked, *runs_of("fixed", 30.0)], "fixed")
+    headers, _ = terminal_table(runs_of("fixed", 30.0))
+
+    assert [cells[name] for name in ("People", "People waiting, s", "People under way")] == ["200", "17.5", "5.0"]
+    assert [driven[name] for name in ("People", "People waiting, s")] == ["0", NOTHING]
+    assert [name for name in headers if "People" in name] == []
+
+
+@pytest.mark.parametrize("table", [comparison_table, lambda results: run_table(results[0], results[1:])])
+def test_a_terminal_tells_how_long_people_wait(table) -> None:
+    """One column fits; it is left out where nobody walks."""
+    walked, _ = table([make_result(people=PeopleMetrics(10, 0, 5.0)), make_result(controller="fixed")])
+    driven, _ = table([make_result(), make_result(controller="fixed")])
+
+    assert "People waiting, s" in walked
+    assert "People waiting, s" not in driven
+
+
 def test_a_run_leads_its_table() -> None:
     """The run of the report stands first, the others by their delay; other scenarios are left out."""
     others = [*runs_of("fixed", 40.0), *runs_of("max-wave", 18.0), make_result(scenario="arterial")]
@@ -148,7 +185,8 @@ def test_seeds_are_named_where_they_differ() -> None:
 
 def test_a_run_row_shows_every_count() -> None:
     """All traffic numbers of a run stand in its row, whole numbers without decimals."""
-    headers, rows = table_text(run_rows(make_result(controller="x", delay_s=612.75), []), RUN_COLUMNS)
+    (row,) = run_rows(make_result(controller="x", delay_s=612.75), [])
+    headers, rows = table_text([row], columns_for([row], RUN_COLUMNS))
 
     cells = dict(zip(headers, rows[0], strict=True))
 

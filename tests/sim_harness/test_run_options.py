@@ -13,9 +13,10 @@ from scenario_files import ROW, write_scenario
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import Pace
-from phasemesh.sim_harness.city import LOCK_NAME, City
+from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.controllers import Controller, ControllerKind
 from phasemesh.sim_harness.options import AgentsMode, RunOptions, check_options
+from phasemesh.sim_harness.report_folder import LOCK_NAME
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.scenarios.scenario import Scenario
 

@@ -100,6 +100,15 @@ def test_every_listed_scenario_states_source_and_licence() -> None:
     assert all(entry.source and entry.licence for entry in entries)
 
 
+@pytest.mark.parametrize("kind", ["grid", "walk"])
+def test_every_generated_scenario_names_its_kind(kind: str) -> None:
+    """Whoever reads the list learns that other sizes can be run too."""
+    sources = [entry.source for entry in list_scenarios() if entry.name in (f"{kind}3x3", f"{kind}2x2")]
+
+    assert sources
+    assert all(f"any {kind}NxM" in source for source in sources)
+
+
 def test_a_map_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without sumo-rl the error says how to get it."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)

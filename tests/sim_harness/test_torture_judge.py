@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from result_factories import make_result
 
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.telemetry.records import RecordWriter, Rung
+from phasemesh.controller.telemetry.records import PeerInput, RecordWriter, Rung
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened, ModeChange
 from phasemesh.sim_harness.faults.injection import Outcome
+from phasemesh.sim_harness.faults.messages import OLD_VERSION
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import Depth
 from phasemesh.sim_harness.torture.judge import Judgement, judge
@@ -35,8 +37,12 @@ def _play(
     modes: tuple[tuple[float, ControlMode], ...] = (),
     outcomes: tuple[Outcome, ...] = (),
     other: tuple[tuple[float, ControlMode], ...] = (),
+    peers: Callable[[float, IntersectionId], tuple[PeerInput, ...]] | None = None,
 ) -> None:
-    """Leave behind what a run of 200 s leaves: records of the victim, which stands on `rungs` from their time on."""
+    """Leave behind what a run of 200 s leaves: records of the victim, which stands on `rungs` from their time on.
+
+    `peers` is what each agent knows of its neighbours at each time.
+    """
     rungs = rungs or {}
     for number, name in enumerate((VICTIM, OTHER)):
         writer = RecordWriter(folder / "records" / f"{number}-1.rec", make_header())
@@ -44,7 +50,8 @@ def _play(
         for tick in range(100):
             at_s = tick * TICK_S
             rung = rungs.get(at_s, rung) if name == VICTIM else rung
-            record = make_record(tick=tick, rung=rung, comm_misses=())
+            known = {} if peers is None else {"peers": peers(at_s, name)}
+            record = make_record(tick=tick, rung=rung, comm_misses=(), **known)
             snapshot = msgspec.structs.replace(record.snapshot, intersection_id=name, now_s=1000.0 + at_s)
             writer.write(msgspec.structs.replace(record, snapshot=snapshot))
         writer.close()
@@ -118,6 +125,54 @@ def test_the_run_as_a_whole_is_judged(tmp_path: Path, changes: dict[str, Any], s
     (failure,) = _judge(tmp_path, **changes).all_failures
 
     assert says in failure
+
+
+def _of_neighbour(at_s: float, **changes: Any) -> tuple[PeerInput, ...]:
+    """A fresh neighbour that differs from a plain one by `changes`, from the message of this very step on."""
+    (peer, _) = make_record(tick=int(at_s / TICK_S)).peers
+    return (msgspec.structs.replace(peer, **changes),)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "not told"])
+def test_f21_whoever_is_not_heard_has_to_tell(tmp_path: Path, is_told: bool) -> None:
+    """The deaf side fell as it must; the other one must have known of it, in time and by name."""
+    planned = PlannedFault(
+        fault="F21", means="links-cut", targets=(VICTIM,), start_s=40.0, length_s=20.0, peers=(OTHER,)
+    )
+
+    def peers(at_s: float, name: IntersectionId) -> tuple[PeerInput, ...]:
+        is_deaf = is_told and name == OTHER and 48.0 <= at_s <= 62.0
+        return _of_neighbour(at_s, peer=VICTIM if name == OTHER else OTHER, hears_us=not is_deaf)
+
+    _play(tmp_path, planned=planned, rungs={48.0: Rung.ISOLATED, 62.0: Rung.COORDINATED}, peers=peers)
+
+    assert _judge(tmp_path).verdicts[0].failures == (
+        () if is_told else ("other did not tell that victim does not hear it",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "rungs", "failures"),
+    [
+        (1, {}, ()),
+        (2, {}, ("victim used no message of version 1",)),
+        (1, {50.0: Rung.ISOLATED, 62.0: Rung.COORDINATED}, ("fell to ISOLATED, may fall to MISSES",)),
+    ],
+    ids=["used", "not sent", "isolated"],
+)
+def test_f30_the_version_before_must_be_used(
+    tmp_path: Path, version: int, rungs: dict[float, Rung], failures: tuple[str, ...]
+) -> None:
+    """No rung is lost to an old message, and it must have been one."""
+    planned = PlannedFault(fault="F30", means=OLD_VERSION, targets=(VICTIM,), start_s=40.0, length_s=20.0)
+
+    def peers(at_s: float, _name: IntersectionId) -> tuple[PeerInput, ...]:
+        (peer,) = _of_neighbour(at_s)
+        return (msgspec.structs.replace(peer, message=msgspec.structs.replace(peer.message, version=version)),)
+
+    _play(tmp_path, planned=planned, rungs=rungs, peers=peers)
+
+    assert _judge(tmp_path).verdicts[0].failures == failures
 
 
 def test_a_calm_run_beside_an_equal_one_has_nothing_to_tell(tmp_path: Path) -> None:

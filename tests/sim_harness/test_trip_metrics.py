@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.errors import ScenarioError
-from phasemesh.sim_harness.metrics import Trip, iterate_trips, read_metrics, read_trips, trip_metrics, trips_digest
+from phasemesh.sim_harness.metrics import (
+    PeopleMetrics,
+    Trip,
+    iterate_trips,
+    read_metrics,
+    read_people,
+    read_trips,
+    trip_metrics,
+    trips_digest,
+)
 
 ARRIVED = {"depart": "10.00", "arrival": "110.00", "duration": "100.00", "timeLoss": "40.00", "waitingTime": "20.00"}
 UNDER_WAY = {"depart": "50.00", "arrival": "-1.00", "duration": "60.00", "timeLoss": "30.00", "waitingTime": "10.00"}
@@ -135,6 +144,47 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     """A run that left no file raises ScenarioError."""
     with pytest.raises(ScenarioError, match="none"):
         read_metrics(tmp_path / "none.xml")
+
+
+PEOPLE = """
+<personinfo id="a" depart="0.00" type="T" duration="54.00" waitingTime="12.00" timeLoss="18.25" traveltime="49.00">
+    <walk depart="0.00" arrival="26.00" duration="26.00" timeLoss="15.62" waitingTime="12.00"/>
+    <stop duration="5.00" arrival="31.00" actType="waiting"/>
+    <walk depart="31.00" arrival="54.00" duration="23.00" timeLoss="2.62" waitingTime="0.00"/>
+</personinfo>
+<personinfo id="b" depart="50.00" type="T" duration="-1" waitingTime="30.00" timeLoss="0.00" traveltime="-1">
+    <walk depart="50.00" arrival="-1" duration="50.00" timeLoss="0.00" waitingTime="30.00"/>
+</personinfo>
+<personinfo id="c" depart="-1" type="T" duration="-1" waitingTime="0.00" timeLoss="0.00" traveltime="-1">
+    <walk depart="-1" arrival="-1" duration="-1" timeLoss="0.00" waitingTime="0.00"/>
+</personinfo>
+"""
+"""As SUMO 1.28 writes them: one who arrived, one under way, and one who had not set out at the end of the run."""
+
+
+def test_people_are_counted_with_how_long_they_stood(tmp_path: Path) -> None:
+    """Who is under way counts with what was waited so far, who never set out counts nowhere, nor does any vehicle."""
+    path = write(tmp_path / "trips.xml", row("v", ARRIVED), PEOPLE)
+
+    assert read_people(path) == PeopleMetrics(count=2, unfinished=1, waiting_s=21.0)
+    assert read_metrics(path).loaded == 1
+
+
+def test_a_city_without_people_has_none(tmp_path: Path) -> None:
+    """Zeros, not a division by zero."""
+    assert read_people(three_fates(tmp_path / "trips.xml")) == PeopleMetrics(0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "content", ["<tripinfos><personinfo id='a'/></tripinfos>", "<tripinfos><personinfo id='a'", ""]
+)
+def test_a_broken_file_of_people_is_one_clear_line(tmp_path: Path, content: str) -> None:
+    """A file that SUMO did not complete raises ScenarioError naming the file."""
+    path = tmp_path / "trips.xml"
+    path.write_text(content)
+
+    with pytest.raises(ScenarioError, match=r"trips\.xml"):
+        read_people(path)
 
 
 SECONDS = st.floats(0.0, 1e4)

@@ -18,6 +18,7 @@ import msgspec
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.preemption import RailPreemption, faults_of_rail
 from phasemesh.contract.schedule import ScheduleRow, faults_of_schedule
 from phasemesh.contract.timing import (
     PROFILES,
@@ -94,7 +95,8 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `cabinet` is what the adapter connects to (for `http` the URL of the cabinet), `operator` the host and port of the
     agent's REST endpoints, empty for none; `unit` holds the times of the controller unit as a whole. `schedule` is for
-    the plan `fixed`, which gives all stages equal greens without one.
+    the plan `fixed`, which gives all stages equal greens without one. `rail` is for an intersection beside tracks: what
+    its cabinet shows for a train.
     """
 
     intersection: Intersection
@@ -105,6 +107,7 @@ class SiteIntersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator: str
     unit: UnitTiming = UnitTiming()
     schedule: tuple[ScheduleRow, ...] = ()
+    rail: RailPreemption | None = None
 
 
 def config_digest(intersection: Intersection, timings: tuple[StageTiming, ...]) -> str:
@@ -162,6 +165,8 @@ def faults_of_site_intersection(entry: SiteIntersection, site: SiteFile) -> list
     if has_readable_stages:
         faults += faults_of_crossings(entry.intersection, entry.timings)
         faults += faults_of_schedule(entry.schedule, entry.intersection, entry.timings)
+    if entry.rail is not None:
+        faults += [f"rail.{fault}" for fault in faults_of_rail(entry.rail, entry.intersection)]
     faults += [f"unit.{fault}" for fault in faults_of_unit(entry.unit, is_simulated=site.is_simulated)]
     faults += [
         f"intersection.neighbours: {name!r} is not in the directory of the site"

@@ -20,6 +20,7 @@ from phasemesh.controller.clock import Clock, MonotonicClock
 from phasemesh.controller.decision import Choice, Decider, Mind, Observed
 from phasemesh.controller.ladder import Standing
 from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.peers.echo import Echo
 from phasemesh.controller.peers.gather import Gathered, gather
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Transport
@@ -39,7 +40,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     `waits_for_step` says that all agents count the same steps (lockstep), so that a neighbour's message of this very
     step can be waited for; otherwise anything new since the last tick counts. `is_timed` makes rule I23 judge the wall
     time of a tick, which in lockstep says nothing about the street. `latched` are the events of earlier lives that no
-    operator has reset yet.
+    operator has reset yet. `speed` is how many seconds of cabinet time pass in a second of the decision clock.
     """
 
     intersection_id: IntersectionId
@@ -50,6 +51,11 @@ class AgentSettings(msgspec.Struct, frozen=True):
     is_timed: bool
     comm_deadline_ms: float
     latched: tuple[LadderEvent, ...] = ()
+    speed: float = 1.0
+
+
+STREET = DeadlineCase(inference_ms=0.0, comm_ms=0.0, command_ms=0.0, misses_before=0)
+"""Nothing took any time; its limits are those of a street, where cabinet time is that of the wall."""
 
 
 class Sensed(NamedTuple):
@@ -97,6 +103,7 @@ class Agent:
         self._driver = driver
         self._transport = transport
         self.mailbox = mailbox
+        self._echo = Echo(settings.intersection_id, mailbox, decider.tick_s)
         self._clock = MonotonicClock()
         self._decision_clock = decision_clock
         self._mind: Mind | None = None
@@ -197,6 +204,7 @@ class Agent:
             summary=observed.observation.summary,
             policy=mind.policy,
             hidden=observed.hidden,
+            heard=self._echo.spoken(self._tick),
         )
         self._transport.publish(encode_message(message))
         sensed.stopwatch.lap()
@@ -227,6 +235,9 @@ class Agent:
             comm_ms=gathered.waited_ms if self._settings.is_timed else 0.0,
             command_ms=self._spent_ms(sensed),
             misses_before=self._late,
+            # A city that runs faster leaves as much less time; the comm deadline of a site is wall time already.
+            inference_limit_ms=STREET.inference_limit_ms / self._settings.speed,
+            command_limit_ms=STREET.command_limit_ms / self._settings.speed,
             comm_deadline_ms=self._settings.comm_deadline_ms,
         )
         late = deadline_kept(case)
@@ -253,7 +264,7 @@ class Agent:
 
     def _now_s(self, sensed: Sensed) -> float:
         """Cabinet time now: that of the snapshot and what the decision clock says has passed since."""
-        return sensed.observed.snapshot.now_s + self._spent_ms(sensed) / 1000.0
+        return sensed.observed.snapshot.now_s + self._spent_ms(sensed) / 1000.0 * self._settings.speed
 
     def _spent_ms(self, sensed: Sensed) -> float:
         return (self._decision_clock.mono_ns() - sensed.decided_ns) / NS_PER_MS
@@ -300,6 +311,8 @@ class Agent:
         boot_id = self._settings.boot_id
         unit = self._decider.note_answer(sensed.observed, decided.choice, answer, judged.now_s, boot_id)
         self._mind = self._decider.next_mind(sensed.observed, output, decided.standing, unit)
+        # Being heard is nothing that this agent can act on, so that it is settled only here, to be told.
+        hears_us = self._echo.hears_us(gathered.views, self._tick)
         self._tick += 1
         sensed.stopwatch.lap()
         return record_of(
@@ -310,6 +323,7 @@ class Agent:
                 mind=mind,
                 noise=sensed.noise,
                 gathered=gathered,
+                hears_us=hears_us,
                 output=output,
                 standing=decided.standing,
                 circumstances=decided.circumstances,

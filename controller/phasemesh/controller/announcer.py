@@ -23,13 +23,19 @@ log = structlog.get_logger("phasemesh.agent")
 class Announcer:
     """Belongs to the decision loop; nothing here can fail a tick."""
 
-    def __init__(self, header: RecordHeader, records: Path | None, mailbox: Mailbox, clock: Clock) -> None:
-        """Announce the ticks of the life that `header` describes, into the file `records` unless it is None."""
+    def __init__(
+        self, header: RecordHeader, records: Path | None, mailbox: Mailbox, clock: Clock, speed: float = 1.0
+    ) -> None:
+        """Announce the ticks of the life that `header` describes, into the file `records` unless it is None.
+
+        `speed` is how many seconds of cabinet time pass in a second of `clock`.
+        """
         self.board = OperatorBoard()
         self.metrics = TickMetrics(header)
         self._header = header
         self._mailbox = mailbox
         self._clock = clock
+        self._speed = speed
         self._started_ns = clock.mono_ns()
         self._writer = RecordWriter(records, header) if records else None
         self._events = EventLog(header)
@@ -82,6 +88,7 @@ class Announcer:
                 lost_records=self._writer.lost if self._writer else 0,
                 recorder_fault=self._writer.fault if self._writer else "",
                 events=self._events.events,
+                speed=self._speed,
             )
         )
 

@@ -75,6 +75,7 @@ def make_agent(
         is_timed=site.pace is Pace.REALTIME,
         comm_deadline_ms=site.comm_deadline_ms,
         latched=latched,
+        speed=site.speed,
     )
     mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks, site.steps_per_tick)
     return Agent(settings, decider, driver, transport, mailbox, decision_clock=decision_clock(site))

@@ -136,6 +136,8 @@ def replay(
     missing = f", {outcome.missing} missing" if outcome.missing else ""
     if outcome.damage:
         typer.echo(f"{file}: {outcome.damage}")
+    if not outcome.has_end:
+        typer.echo(f"{file}: ends without its end mark: its agent was killed or works on, or the end was cut off")
     if outcome.difference is None:
         typer.echo(f"{file}: {outcome.ticks} ticks replayed without a difference{missing}")
     else:

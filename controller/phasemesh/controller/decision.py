@@ -115,7 +115,7 @@ class Decider:
         self._policy = policy
         self._plan = plan
         self._memory = memory
-        self._tick_s = tick_s
+        self.tick_s = tick_s
         self._reset_after_steps = RESET_AFTER_TICKS * steps_per_tick
         self._guard = Guard(intersection, timings)
         self._unit = UnitRules(intersection, timings, unit, tick_s=tick_s, steps_per_tick=steps_per_tick)
@@ -236,7 +236,7 @@ class Decider:
                 signal=snapshot.signal,
                 history=observed.history,
                 now_s=now_s,
-                max_age_s=self._tick_s,
+                max_age_s=self.tick_s,
                 kind=choice.kind,
                 stage=choice.stage,
                 decided_s=snapshot.now_s,

@@ -30,7 +30,7 @@ from phasemesh.controller.clock import ClockWatch, MonotonicClock, Pacer
 from phasemesh.controller.instance_lock import InstanceLock
 from phasemesh.controller.life_file import NO_LIFE, LifeFile, kernel_boot, next_life, read_life, write_life
 from phasemesh.controller.operator.order_route import ORDER_ROLES, add_order_route
-from phasemesh.controller.operator.orders import OrderBook
+from phasemesh.controller.operator.orders import OrderBook, cabinet_url
 from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
 from phasemesh.controller.peers.directory import WatchedTransport
 from phasemesh.controller.site_folder import address_of, read_intersection, read_site, secret_path
@@ -126,7 +126,7 @@ class AgentProcess:
         self._agent = make_agent(site, entry, loaded, driver, self._transport, boot_id=launch.boot_id, latched=latched)
         self._source = SnapshotSource(driver, site, entry.intersection, launch.boot_id, self._clock)
         header = header_of(site, entry, loaded.bundle, launch.boot_id)
-        self._announcer = Announcer(header, launch.records, self._agent.mailbox, self._clock)
+        self._announcer = Announcer(header, launch.records, self._agent.mailbox, self._clock, site.speed)
         self._resources.callback(self._announcer.close)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         server = self._serve()
@@ -173,9 +173,11 @@ class AgentProcess:
         host, _, port = self._entry.operator.rpartition(":")
         folder, name = self._launch.site_folder, self._launch.intersection_id
         app = operator_app(self._announcer.board.latest, self._announcer.metrics.registry, self._clock.mono_ns)
-        add_order_route(app, self.orders, self._clock.mono_ns)
+        add_order_route(app, self.orders, self._clock.mono_ns, cabinet_url(self._entry))
         audit = AuditLog(folder / AUDIT_FOLDER / f"agent-{self._number}.jsonl")
-        gate = protected(app, (*ROLES, *ORDER_ROLES), access_of_site(folder, self._site, (name,)), audit, self._sight)
+        access = access_of_site(folder, self._site, (name,))
+        self._announcer.metrics.refusals.watch(access.refused, lambda: self._transport.refused)
+        gate = protected(app, (*ROLES, *ORDER_ROLES), access, audit, self._sight)
         return serve_in_thread(gate, host, int(port), find_tls(folder, str(self._number)))
 
     def _sight(self, _intersection: str | None) -> object:

@@ -23,7 +23,7 @@ from phasemesh.controller.trouble import Circumstances
 
 
 class Ticked(NamedTuple):
-    """The parts of a finished tick; `mind` is what was carried into it."""
+    """The parts of a finished tick; `mind` is what was carried into it, `hears_us` in the order of the views."""
 
     tick: int
     snapshot: Snapshot
@@ -31,6 +31,7 @@ class Ticked(NamedTuple):
     mind: Mind
     noise: FloatArray
     gathered: Gathered
+    hears_us: tuple[bool | None, ...]
     output: PolicyOutput | PolicyFault
     standing: Standing
     circumstances: Circumstances
@@ -49,7 +50,7 @@ def record_of(ticked: Ticked) -> TickRecord:
         step=observed.snapshot.step,
         now_s=ticked.now_s,
         snapshot=ticked.snapshot,
-        peers=tuple(_peer_input(view) for view in ticked.gathered.views),
+        peers=tuple(map(_peer_input, ticked.gathered.views, ticked.hears_us)),
         mask_noise=as_bytes(ticked.noise),
         history_before=mind.history,
         hidden_before=as_bytes(mind.hidden),
@@ -85,8 +86,8 @@ def as_bytes(values: FloatArray) -> bytes:
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
 
 
-def _peer_input(view: PeerView) -> PeerInput:
-    return PeerInput(peer=view.peer, age_ticks=view.age_ticks, is_fresh=view.is_fresh, message=view.message)
+def _peer_input(view: PeerView, hears_us: bool | None) -> PeerInput:
+    return PeerInput(view.peer, view.age_ticks, view.is_fresh, hears_us, view.message)
 
 
 def _outputs(output: PolicyOutput | PolicyFault) -> dict[str, bytes]:

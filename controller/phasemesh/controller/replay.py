@@ -23,6 +23,7 @@ from phasemesh.controller.telemetry.records import (
     RecordHeader,
     RecordItem,
     TickRecord,
+    has_end_mark,
     read_records,
 )
 
@@ -43,13 +44,15 @@ class Replayed(msgspec.Struct, frozen=True):
     """How many ticks were re-run, how many were missing from the file, and the first difference, if any.
 
     `damage` names the first place where the file is torn or altered, or where records are missing without a gap that
-    says so; it is empty for a file that is whole or that declares what it lost.
+    says so; it is empty for a file that is whole or that declares what it lost. `has_end` says whether its writer came
+    to an orderly end; without that the last records may be missing, as those of an agent that was killed.
     """
 
     ticks: int
     missing: int
     difference: Difference | None
     damage: str = ""
+    has_end: bool = True
 
 
 class Inventory:
@@ -107,10 +110,10 @@ def replay(path: Path, policy: Policy | PolicyFault) -> Replayed:
         ticks += 1
         outcome = _rerun(decider, header, item, expected)
         if isinstance(outcome, Difference):
-            return Replayed(ticks, inventory.missing, outcome, inventory.damage)
+            return Replayed(ticks, inventory.missing, outcome, inventory.damage, has_end_mark(path))
         expected = item.tick + 1, outcome
     inventory.end()
-    return Replayed(ticks, inventory.missing, None, inventory.damage)
+    return Replayed(ticks, inventory.missing, None, inventory.damage, has_end_mark(path))
 
 
 def _decider(header: RecordHeader, policy: Policy | PolicyFault) -> Decider:

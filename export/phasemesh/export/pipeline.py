@@ -19,12 +19,14 @@ from phasemesh.controller.policy.session import OnnxPolicy
 from phasemesh.export.bundle import bundle_files, write_bundle
 from phasemesh.export.onnx import export_onnx
 from phasemesh.export.parity import Parity, measure_parity
-from phasemesh.export.rule_weights import RULE_WEIGHTS, random_actor, rule_actor
+from phasemesh.export.rule_weights import APPROACH_LOST_TIME, RULE_WEIGHTS, listening_actor, random_actor, rule_actor
 from phasemesh.trainer.networks import UniversalActor
 
 PARITY_TOLERANCE = TIE_TOLERANCE
 """Scores may differ by no more than what the choice of a stage calls equal."""
 RANDOM_TICK_S = 5.0
+LISTENING_RULE = APPROACH_LOST_TIME
+"""The rule of `listening:SEED`."""
 POLICY_PATH = "policies/0.onnx"
 MAX_LANES = 128
 MAX_STAGES = 32
@@ -42,15 +44,20 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def load_source(text: str) -> Source:
-    """The source that `text` names: `rule:NAME` or `random:SEED`; raises InputError, listing the rules, otherwise."""
+    """The source that `text` names: `rule:NAME`, `listening:SEED` or `random:SEED`; raises InputError otherwise."""
     kind, _, rest = text.partition(":")
     if kind == "rule" and rest in RULE_WEIGHTS:
         rule = RULE_WEIGHTS[rest]
         return Source(text, rest, rule_actor(rule), rule.tick_s, is_deterministic=True)
     if kind == "random" and rest.isdecimal():
         return Source(text, f"random-{rest}", random_actor(int(rest)), RANDOM_TICK_S, is_deterministic=False)
+    if kind == "listening" and rest.isdecimal():
+        actor = listening_actor(LISTENING_RULE, int(rest))
+        return Source(text, f"listening-{rest}", actor, LISTENING_RULE.tick_s, is_deterministic=False)
     rules = ", ".join(f"rule:{name}" for name in RULE_WEIGHTS)
-    raise InputError(f"{text!r} is no source of a policy; known are {rules} and random:SEED (a whole number)")
+    raise InputError(
+        f"{text!r} is no source of a policy; known are {rules}, listening:SEED and random:SEED (a whole number)"
+    )
 
 
 def export_bundle(

@@ -18,6 +18,8 @@ _GATE_VEH = 1024.0
 """Closes a unit for the current stage; above three vehicles on each of 300 lanes."""
 _NO_EDGE = -16.0
 """Edge logit of a rule: it listens to no neighbour."""
+_LISTENING_VEH = 1.0
+"""What the units of a listening rule weigh, in vehicles: enough to alter many choices, too little to ruin control."""
 
 
 class LaneUnit(msgspec.Struct, frozen=True):
@@ -123,4 +125,25 @@ def random_actor(seed: int) -> UniversalActor:
             parameter.copy_(torch.from_numpy(values))
         # Edge logits near zero leave the choice of neighbours to the noise.
         actor.edge_score.weight.mul_(0.25)
+    return actor
+
+
+def listening_actor(rule: RuleWeights, seed: int) -> UniversalActor:
+    """`rule` whose scores also hang on neighbours, noise and recurrent state, by fixed random weights.
+
+    It shows what a poor network does to decisions that need it, which a rule alone would not notice.
+    """
+    actor, chance = rule_actor(rule), random_actor(seed)
+    lanes, stages = len(rule.lane_units), len(rule.stage_units)
+    with torch.no_grad():
+        for own, other in zip(actor.children(), chance.children(), strict=True):
+            if own not in (actor.lane_layer, actor.stage_layer, actor.stage_score):
+                own.load_state_dict(other.state_dict())
+        for layer, other, kept in (
+            (actor.lane_layer, chance.lane_layer, lanes),
+            (actor.stage_layer, chance.stage_layer, stages),
+        ):
+            layer.weight[kept:] = other.weight[kept:]
+            layer.bias[kept:] = other.bias[kept:]
+        actor.stage_score.weight[0, stages:] = chance.stage_score.weight[0, stages:] * _LISTENING_VEH
     return actor

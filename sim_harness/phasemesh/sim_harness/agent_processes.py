@@ -49,7 +49,10 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 class AgentProcesses:
-    """The processes of the agents of one site; `outfits` may change between two lives of an agent."""
+    """The processes of the agents of one site; `outfits` may change between two lives of an agent.
+
+    `namespaces` are those network namespaces which agents enter before anything else.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class AgentProcesses:
         self.site_folder = site_folder
         self.site_keys = site_keys
         self.outfits: dict[IntersectionId, Outfit] = {}
+        self.namespaces: dict[IntersectionId, Path] = {}
         self._report = report
         self._numbers = {name: number for number, name in enumerate(names)}
         self._boot_ids = dict.fromkeys(names, 0)
@@ -101,7 +105,10 @@ class AgentProcesses:
             site_keys=outfit.site_keys,
         )
         process = self._context.Process(
-            target=run_child, args=(launch, log, outfit.faults), name=f"agent-{self._numbers[name]}", daemon=True
+            target=run_child,
+            args=(launch, log, outfit.faults, self.namespaces.get(name)),
+            name=f"agent-{self._numbers[name]}",
+            daemon=True,
         )
         with _without_main_module():
             process.start()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import shutil
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -35,21 +31,27 @@ from phasemesh.sim_harness.bridge import Bridge
 from phasemesh.sim_harness.collect import TickTotals
 from phasemesh.sim_harness.controllers import ControllerKind
 from phasemesh.sim_harness.inprocess import InProcessAgents
-from phasemesh.sim_harness.metrics import TripMetrics, read_metrics
+from phasemesh.sim_harness.metrics import PeopleMetrics, TripMetrics, read_metrics, read_people
 from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
 from phasemesh.sim_harness.monitor.demands import LEAST_YELLOW_S
 from phasemesh.sim_harness.options import AgentsMode, RunOptions, check_options
 from phasemesh.sim_harness.orchestra import SHOW_EVERY_S, Orchestra, make_server
 from phasemesh.sim_harness.progress import Listener, Progress, Silence
 from phasemesh.sim_harness.provision import LOOPBACK, SiteOptions, find_profile, free_ports, provision
+from phasemesh.sim_harness.report_folder import (
+    edge_output,
+    forget_earlier_run,
+    inputs_in,
+    make_folder,
+    only_writer,
+    withdrawn_if_refused,
+)
 from phasemesh.sim_harness.result import KEPT_FINDINGS, IntersectionResult, RunResult, quantiles
 from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 from phasemesh.sim_harness.sumo.programs import write_programs
 
 RESULT_NAME = "result.json"
-EDGES_NAME = "edges.xml"
-LOCK_NAME = ".running"
 
 
 class Played(msgspec.Struct):
@@ -83,23 +85,27 @@ class City:
 
     def run(self) -> RunResult:
         """Run, count the trips, and write `result.json` into the report folder."""
-        _make_folder(self.options.report)
-        with _only_writer(self.options.report):
-            return self._run_alone()
+        folder = self.options.report
+        before = inputs_in(folder)
+        make_folder(folder)
+        with only_writer(folder):
+            with withdrawn_if_refused(folder, before):
+                simulation = start(self._sumo_options())
+            forget_earlier_run(folder, (RESULT_NAME, "index.html"))
+            return self._run_alone(simulation)
 
-    def _run_alone(self) -> RunResult:
-        simulation = start(self._sumo_options())
-        _forget_earlier_run(self.options.report)
+    def _run_alone(self, simulation: Simulation) -> RunResult:
         with simulation:
             played, bridge = self._play(simulation)
-        metrics = read_metrics(self.options.report / TRIPS_NAME)
-        result = self._result(played, bridge, metrics)
+        trips = self.options.report / TRIPS_NAME
+        result = self._result(played, bridge, read_metrics(trips), read_people(trips))
         (self.options.report / RESULT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
         return result
 
     def _sumo_options(self) -> SumoOptions:
         options, scenario = self.options, self.options.scenario
-        additional = [*scenario.additional_files, _edge_output(options.report)]
+        # SUMO takes those of the scenario from its configuration; given twice, many of them would be refused.
+        additional = [edge_output(options.report)]
         if options.controller.program is not None:
             additional.append(options.report / "programs.add.xml")
             write_programs(self.network, options.controller.program, additional[-1])
@@ -254,7 +260,7 @@ class City:
             )
         )
 
-    def _result(self, played: Played, bridge: Bridge, metrics: TripMetrics) -> RunResult:
+    def _result(self, played: Played, bridge: Bridge, metrics: TripMetrics, people: PeopleMetrics) -> RunResult:
         options, totals = self.options, played.totals
         is_ours = bool(bridge.cabinets)
         return RunResult(
@@ -294,6 +300,7 @@ class City:
             series=tuple(bridge.series),
             intersections=_intersection_results(bridge, totals),
             versions=_versions(),
+            people=msgspec.structs.replace(people, waiting_s=round(people.waiting_s, 4)),
             **_monitor_result(bridge),
         )
 
@@ -308,44 +315,6 @@ def _check_kills(options: RunOptions, network: CityNetwork) -> None:
     for name, _, _ in options.kills:
         if name not in known:
             raise InputError(f"--kill: there is no agent {name!r}; there are {', '.join(known)}")
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the report's folder, in which files can be written."""
-    if set(":,") & set(str(folder.resolve())):
-        raise InputError(
-            f"--report {folder}: SUMO takes a colon or comma for something else; choose a path without one"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _edge_output(folder)
-    except OSError as error:
-        raise InputError(f"--report {folder}: cannot be made: {error.strerror}; choose another folder") from error
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    """Keep a second run out of `folder` while this one writes there; raises InputError when one is already there."""
-    with (folder / LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"--report {folder}: another run is writing there; choose another folder") from None
-        yield
-
-
-def _forget_earlier_run(folder: Path) -> None:
-    """Remove what an earlier run left, once SUMO has accepted this one."""
-    for name in ("records", "logs"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (RESULT_NAME, "index.html"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _edge_output(report: Path) -> Path:
-    path = report / "edges.add.xml"
-    path.write_text(f'<additional><edgeData id="delay" file="{EDGES_NAME}" excludeEmpty="true"/></additional>\n')
-    return path
 
 
 def _intersection_results(bridge: Bridge, totals: TickTotals) -> dict[str, IntersectionResult]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_BUNDLE = "approach-lost-time"
 DEFAULT_REPORT = Path("report")
 WORKERS = 2
+NAMESPACES_HELP = "A network namespace for each agent's process; needs root and ip."
 EXIT_INCOMPLETE = 130
 EXIT_FAILED = 1
 
@@ -49,6 +50,7 @@ def run(
     kill: Annotated[
         list[str] | None, typer.Option(help="ID@SECOND[:SECOND]: kill -9 an agent, start it again.")
     ] = None,
+    namespaces: Annotated[bool, typer.Option("--namespaces", help=NAMESPACES_HELP)] = False,
 ) -> None:
     """Run a city: SUMO, one virtual cabinet and one agent a signal; write a report."""
     require_sim()
@@ -72,7 +74,10 @@ def run(
         is_gui=gui,
         keeps_records=records,
         kills=tuple(_kill(text) for text in kill or ()),
+        has_namespaces=namespaces,
     )
+    if namespaces and agents == "inprocess":
+        raise InputError("--namespaces: only processes have a network of their own; use --agents processes")
     result = _run_and_report(request, _names(compare_with))
     _print_result(result, is_json=json)
     _exit_on(_unsafe(result))
@@ -120,7 +125,7 @@ def scenarios() -> None:
 
     for entry in list_scenarios():
         typer.echo(f"{entry.name:14} {entry.licence:22} {entry.source}")
-    typer.echo("gridNxM        any generated grid, such as grid4x6; or the path of a .sumocfg")
+    typer.echo("gridNxM, walkNxM  any size, such as grid4x6; or the path of a .sumocfg")
 
 
 def bench(
@@ -151,12 +156,23 @@ def torture(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Measure a poor network instead: loss, delay, a split.")
     ] = False,
+    namespaces: Annotated[bool, typer.Option("--namespaces", help=NAMESPACES_HELP)] = False,
 ) -> None:
     """Run a city of processes under injected faults, beside the same run without; exit code 1 unless it survives."""
     require_sim()
     from phasemesh.sim_harness.torture import course, pages, poor_network  # noqa: PLC0415 (as in run)
 
-    asked = course.Course(scenario=scenario, bundle=bundle, report=report, seed=seed, seconds=seconds, profile=profile)
+    if namespaces and sweep:
+        raise InputError("--namespaces: the sweep is about single messages, which no network loses; leave one out")
+    asked = course.Course(
+        scenario=scenario,
+        bundle=bundle,
+        report=report,
+        seed=seed,
+        seconds=seconds,
+        profile=profile,
+        has_namespaces=namespaces,
+    )
     if sweep:
         rows = poor_network.sweep_cells(poor_network.run_sweep(asked, WORKERS))
         _print_table(poor_network.HEADERS, rows, f"{scenario} in a poor network")

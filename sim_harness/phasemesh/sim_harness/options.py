@@ -12,6 +12,9 @@ from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import Pace
 from phasemesh.sim_harness.controllers import Controller, ControllerKind
 from phasemesh.sim_harness.faults.planned import PlannedFault
+from phasemesh.sim_harness.faults.table import UNPLUGGED
+from phasemesh.sim_harness.namespace_network import check_namespaces
+from phasemesh.sim_harness.namespaces import FLAG
 from phasemesh.sim_harness.provision import find_profile
 from phasemesh.sim_harness.scenarios.scenario import Scenario
 
@@ -36,7 +39,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     `seed` is SUMO's, `noise_seed` that of the agents' noise. `comm_deadline_ms` is wall time in both paces. `kills`
     tells the harness to kill -9 the agent of an intersection at a simulated second and, unless the second number is
     None, to start it again at another: a rehearsal of the commonest fault. `faults` are injected as planned.
-    With `sample_every_s`, what the agents' processes hold is noted so often, in seconds of wall time.
+    With `sample_every_s`, what the agents' processes hold is noted so often, in seconds of wall time. With
+    `has_namespaces`, each process lives in a network namespace of its own.
     """
 
     scenario: Scenario
@@ -59,6 +63,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     kills: tuple[tuple[str, float, float | None], ...] = ()
     faults: tuple[PlannedFault, ...] = ()
     sample_every_s: float | None = None
+    has_namespaces: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether each agent lives in a network namespace of its own; only processes can."""
+        return self.has_namespaces and self.agents is AgentsMode.PROCESSES
 
     @property
     def effective_tick_s(self) -> float:
@@ -83,7 +93,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_options(options: RunOptions) -> None:
-    """Refuse what cannot be run; raises InputError with one line."""
+    """Refuse what cannot be run; raises InputError with one line. Namespaces are tried out, and removed at once."""
     find_profile(options.profile)
     tick_s = options.effective_tick_s
     if not -1.0 <= options.ignore_junction_blocker_s <= 86_400.0:
@@ -113,3 +123,7 @@ def _check_agents(options: RunOptions) -> None:
     for name, at_s, back_s in options.kills:
         if not (0.0 <= at_s < math.inf and (back_s is None or at_s < back_s < math.inf)):
             raise InputError(f"--kill {name}@{at_s}: the seconds must rise from 0")
+    if options.is_apart:
+        check_namespaces()
+    elif any(fault.means == UNPLUGGED for fault in options.faults):
+        raise InputError(f"{UNPLUGGED}: only an agent in a namespace can lose its network; use {FLAG}")

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import httpx
 import uvicorn
@@ -25,8 +25,10 @@ from phasemesh.sim_harness.barrier import Barrier
 from phasemesh.sim_harness.bridge import Bridge
 from phasemesh.sim_harness.faults.attack import Attack
 from phasemesh.sim_harness.faults.stage import Stage
+from phasemesh.sim_harness.namespace_network import NamespaceNetwork, opened_network
 from phasemesh.sim_harness.options import RunOptions
 from phasemesh.sim_harness.progress import Listener, Progress
+from phasemesh.sim_harness.provision import agent_proofs, move_site
 from phasemesh.sim_harness.rehearsal import Rehearsal
 from phasemesh.sim_harness.stalls import Sample, StallWatch, write_long_run
 
@@ -54,7 +56,7 @@ class Orchestra:
         self._leased: set[IntersectionId] = set()
         self._barrier = Barrier()
         self._rehearsal = Rehearsal(options)
-        self._attack = self._plan_attack() if options.faults else None
+        self._attack: Attack | None = None
         self._started_s = 0.0
         self._step_began_s = 0.0
         self._shown_s = 0.0
@@ -67,15 +69,42 @@ class Orchestra:
         self.wall_s = 0.0
         self.pss_mb = 0.0
 
-    def _plan_attack(self) -> Attack:
-        operators = {IntersectionId(name): address for name, address in self._operators.items()}
-        stage = Stage(self._agents, self._bridge.cabinets, operators, start=self._start, leave=self._barrier.leave)
+    def _plan_attack(self, network: NamespaceNetwork | None) -> Attack:
+        stage = Stage(
+            self._agents,
+            self._bridge.cabinets,
+            {IntersectionId(name): address for name, address in self._operators.items()},
+            start=self._start,
+            leave=self._barrier.leave,
+            network=network,
+        )
         return Attack(stage, self._options.faults, begin_s=self._options.scenario.begin_s, report=self._options.report)
 
     async def run(self, listening: uvicorn.Server, board: CabinetBoard) -> None:
         """Serve `board` through `listening`, start the agents, and let simulated time pass."""
+        with contextlib.ExitStack() as resources:
+            network = None
+            if self._options.is_apart:
+                network = resources.enter_context(opened_network(self._agents.names, self._listener.note))
+                self._move_into(network, listening)
+            await self._run_in(network, listening, board)
+
+    def _move_into(self, network: NamespaceNetwork, listening: uvicorn.Server) -> None:
+        """Let agents, their endpoints and the service of their cabinets live in `network`."""
+        agents, plan = self._agents, network.plan
+        hosts = {name: home.address for name, home in plan.homes.items()}
+        agents.site_keys = (move_site(agents.site_folder, agents.site_keys, hosts, plan.gateway),)
+        agents.namespaces = {name: network.namespace_of(name) for name in plan.homes}
+        self._operators = {
+            name: f"{hosts[IntersectionId(name)]}:{address.rpartition(':')[2]}"
+            for name, address in self._operators.items()
+        }
+        listening.config.host = plan.gateway
+
+    async def _run_in(self, network: NamespaceNetwork | None, listening: uvicorn.Server, board: CabinetBoard) -> None:
         board.on_command, board.on_lease = self._note_command, self._note_lease
-        if self._attack is not None:
+        if self._options.faults:
+            self._attack = self._plan_attack(network)
             await self._attack.prepare(listening, board)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         serving = asyncio.create_task(listening.serve())
@@ -83,7 +112,8 @@ class Orchestra:
             while not listening.started and not serving.done():
                 await asyncio.sleep(0.01)
             await self._start_agents()
-            watching = asyncio.gather(self._watch_misses(), self._watch_needs())
+            proofs = agent_proofs(self._agents.site_folder, self._agents.site_keys)
+            watching = asyncio.gather(self._watch_misses(proofs), self._watch_needs())
             await self._play(board)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -135,6 +165,8 @@ class Orchestra:
         self._barrier.join(name)
 
     def _note_command(self, command: Command) -> None:
+        if self._attack is not None:
+            self._attack.note_command(command)
         self._barrier.answer(command.intersection_id, command.step)
 
     def _interrupt(self) -> None:
@@ -207,14 +239,15 @@ class Orchestra:
             )
         )
 
-    async def _watch_misses(self) -> None:
+    async def _watch_misses(self, proofs: Mapping[IntersectionId, dict[str, str]]) -> None:
         """Ask one agent after another for its missed deadlines, slowly enough to cost nothing."""
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
             while True:
                 for name, address in self._operators.items():
                     await asyncio.sleep(SHOW_EVERY_S)
                     with contextlib.suppress(httpx.HTTPError):
-                        answer = await client.get(f"http://{address}/metrics")
+                        proof = proofs[IntersectionId(name)]
+                        answer = await client.get(f"http://{address}/metrics", headers=proof)
                         self._misses[name] = _metric(answer.text, MISSES_METRIC)
 
     async def _watch_needs(self) -> None:
@@ -245,7 +278,7 @@ class QuietServer(uvicorn.Server):
 
 
 def make_server(app: App, port: int) -> QuietServer:
-    """A server of the cabinets' `app` on this machine's loopback address."""
+    """A server of the cabinets' `app` on this machine's loopback address, until `host` of its options says else."""
     return QuietServer(
         uvicorn.Config(
             app,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,12 +16,23 @@ from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import SITE_FORMAT, AdapterKind, Pace, PeerAddress, PlanKind, SiteFile, SiteIntersection
 from phasemesh.contract.timing import PROFILES, TimingProfile, stage_timings
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.access.seal import seal
+from phasemesh.controller.access.signing import public_bytes
+from phasemesh.controller.access.tokens import read_agent_token
 from phasemesh.controller.peers.keys import KeyPair, generate_keypair
 from phasemesh.controller.plans.table import DEFAULT_PLAN
-from phasemesh.controller.site_folder import write_site
+from phasemesh.controller.site_folder import (
+    DESCRIPTIONS,
+    SITE_NAME,
+    intersection_path,
+    read_intersection,
+    read_site,
+    write_site,
+)
 from phasemesh.sim_harness.sumo.network import CityNetwork
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (inside a namespace, where loopback and one private address are all there is)
 
 
 class SiteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +107,55 @@ def _site(options: SiteOptions, keypairs: dict[IntersectionId, KeyPair], ports: 
         directory=directory,
         step_s=options.step_s,
     )
+
+
+def move_site(folder: Path, site_keys: tuple[str, ...], hosts: Mapping[IntersectionId, str], cabinet_host: str) -> str:
+    """Give the agents of the site in `folder` the addresses `hosts`, and their cabinets `cabinet_host`; ports stay.
+
+    The agents' own endpoints listen at all addresses, so that loopback stays open to whoever is on the same box. Keys
+    and tokens are untouched. Returns the public key, in hexadecimal, by which the site is signed from then on.
+    """
+    site = read_site(folder, site_keys)
+    entries = {name: read_intersection(folder, site, name, site_keys) for name in site.directory}
+    directory = {
+        name: msgspec.structs.replace(address, endpoint=f"tcp://{hosts[name]}:{urlsplit(address.endpoint).port}")
+        for name, address in site.directory.items()
+    }
+    moved = {name: _moved(entry, cabinet_host) for name, entry in entries.items()}
+    paths = {name: intersection_path(folder, address.number) for name, address in directory.items()}
+    files = {paths[name]: msgspec.json.encode(entry) for name, entry in moved.items()}
+    files[folder / SITE_NAME] = msgspec.json.encode(msgspec.structs.replace(site, directory=directory))
+    return seal_anew(folder, files, Ed25519PrivateKey.generate())
+
+
+def _moved(entry: SiteIntersection, cabinet_host: str) -> SiteIntersection:
+    operator_port = entry.operator.rpartition(":")[2]
+    return msgspec.structs.replace(
+        entry,
+        cabinet=f"http://{cabinet_host}:{urlsplit(entry.cabinet).port}",
+        operator=f"{EVERYWHERE}:{operator_port}" if entry.operator else "",
+    )
+
+
+def seal_anew(folder: Path, files: Mapping[Path, bytes], signer: Ed25519PrivateKey) -> str:
+    """Write `files` of the site in `folder` and sign all of it by `signer`; its public key in hexadecimal."""
+    for path, content in files.items():
+        path.write_bytes(content)
+    sealed = [folder / SITE_NAME, *(folder / DESCRIPTIONS).glob("*.json")]
+    seal(folder, {path.relative_to(folder).as_posix(): path.read_bytes() for path in sealed}, signer)
+    return public_bytes(signer).hex()
+
+
+def agent_proofs(folder: Path, site_keys: tuple[str, ...]) -> dict[IntersectionId, dict[str, str]]:
+    """The HTTP headers by which an agent of the site in `folder`, or who holds its token, may look at it.
+
+    From another address than loopback nobody may look without.
+    """
+    directory = read_site(folder, site_keys).directory
+    return {
+        name: {"Authorization": f"Bearer {read_agent_token(folder, address.number)}"}
+        for name, address in directory.items()
+    }
 
 
 def free_ports(count: int) -> list[int]:

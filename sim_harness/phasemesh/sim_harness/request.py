@@ -38,6 +38,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kills: tuple[tuple[str, float, float | None], ...] = ()
     faults: tuple[PlannedFault, ...] = ()
     sample_every_s: float | None = None
+    has_namespaces: bool = False
 
 
 def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
@@ -65,6 +66,7 @@ def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
         kills=request.kills,
         faults=request.faults,
         sample_every_s=request.sample_every_s,
+        has_namespaces=request.has_namespaces,
     )
 
 

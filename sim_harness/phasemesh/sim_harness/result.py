@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from phasemesh.sim_harness.metrics import PeopleMetrics
+
 RESULT_FORMAT = 1
 LOCK_DELAY_S = 500.0
 """A run with more delay than this counts as locked."""
@@ -45,7 +47,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     `monitor_trips` counts what the monitor found in the lights under a controller of ours, `sumo_program_findings` the
     same under a program of SUMO, whose times are not judged; `monitor_findings` are the first `KEPT_FINDINGS` of
     either, `monitor_trips_by_check` all of them by the name of their check. `latched_faults` name the cabinets that
-    were in flash at the end, with the rules that keep them there.
+    were in flash at the end, with the rules that keep them there. `people` are those on foot, whom no mean over
+    vehicles counts.
     """
 
     format: int = RESULT_FORMAT
@@ -91,6 +94,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     sumo_program_findings: int = 0
     monitor_cpu_s: float = 0.0
     latched_faults: tuple[str, ...] = ()
+    people: PeopleMetrics = PeopleMetrics()
 
     @property
     def is_locked(self) -> bool:

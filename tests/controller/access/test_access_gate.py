@@ -14,6 +14,7 @@ from phasemesh.controller.access.middleware import MAX_BODY_BYTES, RouteRole
 from phasemesh.controller.access.rate import Rate
 from phasemesh.controller.access.roles import GRANTS, Role
 from phasemesh.controller.cabinet.service import ROUTES as CABINET_ROUTES
+from phasemesh.controller.operator.order_route import ORDER_ROLES
 from phasemesh.controller.operator.service import ROLES as OPERATOR_ROLES
 
 CABINET_ROLES = tuple(RouteRole(route.method, route.path, route.role) for route in CABINET_ROUTES)
@@ -49,9 +50,17 @@ def test_the_tables_hold_what_must_be_protected() -> None:
     assert {name.rpartition("/")[2] for name, role in roles.items() if role == Role.AGENT} == {
         "command", "lease", "detectors",
     }  # fmt: skip
-    assert all(row.role in {Role.OPERATOR, Role.MAINTAINER} for row in CABINET_ROLES if "override" in row.path)
-    assert all(row.role in {Role.OPERATOR, Role.MAINTAINER} for row in CABINET_ROLES if row.path.endswith("reset"))
+    assert {row.role for row in CABINET_ROLES if "override" in row.path or "preempt" in row.path} == {Role.OPERATOR}
     assert CHANGES
+
+
+def test_what_is_latched_is_reset_by_operators() -> None:
+    """In the cabinet and in the agent alike: neither a viewer nor an agent may, and nobody needs a maintainer."""
+    resets = [row for row in CABINET_ROLES if row.path.endswith("reset")]
+
+    assert {row.role for row in (*resets, *ORDER_ROLES)} == {Role.OPERATOR}
+    assert len(resets) == len(ORDER_ROLES) == 1
+    assert {role for role in Role if Role.OPERATOR in GRANTS[role]} == {Role.OPERATOR, Role.MAINTAINER}
 
 
 @pytest.mark.parametrize("row", READS, ids=label)

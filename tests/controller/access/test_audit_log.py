@@ -30,7 +30,7 @@ from phasemesh.controller.access.roles import Role
 OVERRIDE = f"/v1/cabinets/{WEST}/override"
 TABLE = (
     RouteRole("POST", "/v1/cabinets/{cabinet_id:path}/override", Role.OPERATOR),
-    RouteRole("POST", "/v1/cabinets/{cabinet_id:path}/reset", Role.MAINTAINER),
+    RouteRole("POST", "/v1/cabinets/{cabinet_id:path}/repair", Role.MAINTAINER),
 )
 FULL_DISK = """
 import resource, sys
@@ -368,12 +368,12 @@ class TestTheGate:
         assert [line.entry.kind for line in lines_of(path)] == [AuditKind.ASKED, AuditKind.DONE]
         assert lines_of(path)[1].entry.status is None
 
-    def test_a_reset_needs_a_maintainer(self, tmp_path: Path, path: Path) -> None:
+    def test_a_row_for_maintainers_is_for_no_operator(self, tmp_path: Path, path: Path) -> None:
         """The role of the row is asked for, not just any that may change something."""
         gate = Gate(Town(tmp_path), TABLE, log=AuditLog(path))
-        reset = f"/v1/cabinets/{WEST}/reset"
+        repair = f"/v1/cabinets/{WEST}/repair"
 
-        assert [gate.ask("POST", reset, holder).status for holder in ("operator", "maintainer")] == [403, 200]
+        assert [gate.ask("POST", repair, holder).status for holder in ("operator", "maintainer")] == [403, 200]
 
 
 def test_a_folder_in_place_of_the_file_is_a_fault(path: Path) -> None:

@@ -78,6 +78,20 @@ def test_an_agents_endpoints_ask_for_a_token(site: Site) -> None:
     assert versions == [401, 401, 503, 503]
 
 
+def test_whoever_is_turned_away_is_counted(site: Site) -> None:
+    """Strangers and roles that are too low, by reason; the count of handshakes with wrong keys stands beside them."""
+    viewer = give(site, "vera", Role.VIEWER)
+    with closing(AgentProcess(AgentLaunch(site.folder, WEST, 1))), closing(Asked(site.entries[0].operator)) as asked:
+        statuses = [asked.status("/v1/phase"), asked.status("/v1/nothing")]
+        statuses.append(asked.client.post("/v1/orders", json={}, headers=viewer).status_code)
+        metrics = asked.client.get("/metrics").text.splitlines()
+
+    assert statuses == [401, 401, 403]
+    assert 'tsc_requests_refused_total{reason="unauthenticated"} 2.0' in metrics
+    assert 'tsc_requests_refused_total{reason="forbidden"} 1.0' in metrics
+    assert "tsc_peer_handshakes_refused_total 0.0" in metrics
+
+
 def test_an_agent_takes_a_site_of_a_key_that_it_was_handed(site: Site) -> None:
     """As in the harness, whose sites are thrown away; without the key it does not start."""
     write_site(site.folder, site.file, site.entries, site.keypairs, STRANGER)

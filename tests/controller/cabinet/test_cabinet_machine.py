@@ -17,6 +17,7 @@ from factories import make_reading
 from phasemesh.contract.command import Command, CommandKind
 from phasemesh.contract.detection import ControlMode, LaneReading
 from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.preemption import RailPreemption
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.timing import RED_REVERT_S, StageTiming, UnitTiming
 from phasemesh.controller.cabinet.arbiter import Override, OverrideKind
@@ -171,13 +172,22 @@ class Machine(RuleBasedStateMachine):
         step_s=st.sampled_from(STEPS_S),
         flash_s=st.sampled_from((0.0, 6.0)),
         plan=st.sampled_from(PlanKind),
+        track_clearance_s=st.sampled_from((None, 1.0, 20.0)),
     )
     def begin(
-        self, drawn: tuple[Intersection, tuple[StageTiming, ...]], step_s: float, flash_s: float, plan: PlanKind
+        self,
+        drawn: tuple[Intersection, tuple[StageTiming, ...]],
+        step_s: float,
+        flash_s: float,
+        plan: PlanKind,
+        track_clearance_s: float | None,
     ) -> None:
-        """Power comes for the first time."""
+        """Power comes for the first time, beside tracks or far from any."""
         self.intersection, self.times = drawn
         self.step_s, self.flash_s, self.plan = step_s, flash_s, plan
+        others = tuple(range(1, len(self.intersection.stages)))
+        has_tracks = track_clearance_s is not None and others
+        self.rail = RailPreemption(0, track_clearance_s or 0.0, others) if has_tracks else None
         self.switch_on()
 
     def switch_on(self) -> None:
@@ -193,6 +203,7 @@ class Machine(RuleBasedStateMachine):
             now_s=0.0,
             unit=UnitTiming(startup_flash_s=self.flash_s),
             state_path=Path(self.folder.name) / "0.json",
+            rail=self.rail,
         )
         self.judges.append(StreetJudge(self.intersection, self.times))
         self.look()
@@ -252,6 +263,8 @@ class Machine(RuleBasedStateMachine):
     def override(self, kind: OverrideKind, stage: int, ttl_s: float) -> None:
         """Somebody wants something else."""
         wanted = stage % len(self.intersection.stages) if kind in NEEDS_STAGE else None
+        if kind is OverrideKind.RAIL and self.rail is not None:
+            wanted = self.rail.dwell_stages[stage % len(self.rail.dwell_stages)]
         assert isinstance(self.cabinet.override(kind, wanted, ttl_s, reason="", who=""), Override)
         self.expected[kind.value] = self.now_s + ttl_s
         self.look()

@@ -12,6 +12,7 @@ from factories import make_intersection, make_reading
 from phasemesh.contract.command import AppliedCommand, Command, CommandKind
 from phasemesh.contract.detection import LaneReading
 from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.preemption import RailPreemption
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.timing import SIMULATED_UNIT, STREET, StageTiming, TimingProfile, UnitTiming, stage_timings
 from phasemesh.controller.cabinet.arbiter import Override, OverrideKind
@@ -62,6 +63,7 @@ class Unit:
         unit: UnitTiming = SIMULATED_UNIT,
         plan: PlanKind = PlanKind.FIXED,
         state_path: Path | None = None,
+        rail: RailPreemption | None = None,
     ) -> None:
         """Power comes at second 0."""
         self.times: tuple[StageTiming, ...] = stage_timings(intersection, profile)
@@ -73,6 +75,7 @@ class Unit:
             now_s=0.0,
             unit=unit,
             state_path=state_path,
+            rail=rail,
         )
         self.now_s = 0.0
         self.seq = 0

@@ -23,7 +23,14 @@ from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.operator.server import OperatorServer, serve_in_thread
 from phasemesh.controller.operator.service import operator_app
 from phasemesh.controller.operator.snapshot import OperatorBoard
-from phasemesh.controller.operator.views import DecisionView, HealthView, NeighbourView, PhaseView, VersionView
+from phasemesh.controller.operator.views import (
+    DecisionView,
+    HealthView,
+    NeighbourView,
+    PhaseView,
+    Status,
+    VersionView,
+)
 from phasemesh.controller.telemetry.records import Rung, Source
 from phasemesh.controller.telemetry.tick_metrics import DropCount, TickMetrics, summarise
 from record_factories import EAST, floats, make_header, make_record, make_state
@@ -143,6 +150,7 @@ def test_healthz_passes_when_all_is_well(desk: Desk) -> None:
         "guard:latched",
         "detectors:trusted",
         "neighbours:fresh",
+        "neighbours:hearing",
         "recorder:lost",
     }
 
@@ -168,6 +176,19 @@ def test_stale_neighbours_and_lost_records_are_named(desk: Desk) -> None:
     assert checks["neighbours:fresh"][0].output == "stale: west"
     assert checks["recorder:lost"][0].observed_value == 4
     assert checks["recorder:lost"][0].output == "/rec: No space left on device"
+
+
+def test_a_neighbour_that_does_not_hear_is_named(desk: Desk) -> None:
+    """One that may or may not hear is no warning, since a neighbour of the version before cannot tell (fault F21)."""
+    east, west = make_record().peers
+    desk.show(record=make_record(peers=(msgspec.structs.replace(east, hears_us=False), west)))
+
+    (check,) = health_of(desk.get("/healthz")).checks["neighbours:hearing"]
+    views = msgspec.json.decode(desk.get("/v1/neighbours").content, type=list[NeighbourView])
+
+    assert (check.status, check.observed_value) == (Status.DEGRADED, 1)
+    assert check.output == "do not hear this agent: east"
+    assert [view.hears_us for view in views] == [False, None]
 
 
 def test_a_dead_loop_fails_the_health(desk: Desk) -> None:
@@ -224,10 +245,10 @@ def test_neighbours_show_age_life_and_drops(desk: Desk) -> None:
 
     east, west = msgspec.json.decode(desk.get("/v1/neighbours").content, type=list[NeighbourView])
 
-    assert (east.neighbour, east.is_fresh, east.age_ticks, east.age_s) == ("east", True, 1, 5.0)
+    assert (east.neighbour, east.is_fresh, east.hears_us, east.age_ticks, east.age_s) == ("east", True, True, 1, 5.0)
     assert (east.boot_id, east.seq, east.step) == ("11", 3, 0)
     assert east.dropped == {"stale": 2, "garbled": 1}
-    assert west == NeighbourView("west", False, None, None, None, None, None, {})
+    assert west == NeighbourView("west", False, None, None, None, None, None, None, {})
 
 
 def test_decision_shows_inputs_answer_and_verdict(desk: Desk) -> None:

@@ -117,6 +117,25 @@ def test_what_is_no_order_is_refused(desk: Desk, body: dict[str, Any]) -> None:
     assert answer.json()["reason"]
 
 
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ({"kind": "manual", "stage": 1, "ttl_s": 60.0}, "override"),
+        ({"kind": "flash", "ttl_s": 60.0}, "override"),
+        ({"kind": "rail", "stage": 1, "ttl_s": 60.0}, "preempt"),
+        ({"kind": "local", "ttl_s": 60.0, "stage": 1}, "override"),
+    ],
+)
+def test_who_wants_a_stage_is_sent_to_the_cabinet(desk: Desk, body: dict[str, Any], what: str) -> None:
+    """The refusal names the endpoint that takes it, and nothing is passed on in anybody's name."""
+    answer = desk.order(Role.OPERATOR, **body)
+    shown = desk.server.board.cabinets[WEST].overrides
+
+    assert answer.status_code == 422
+    assert answer.json()["reason"].endswith(f"POST {desk.server.url}/v1/cabinets/{WEST}/{what}")
+    assert shown == ()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"kind": "reset"}'])
 def test_garbage_is_refused(desk: Desk, content: bytes) -> None:
     """Whatever comes, the agent answers and goes on."""

@@ -7,9 +7,20 @@ import threading
 
 import pytest
 
+from factories import make_intersection, make_timings
+from phasemesh.contract.site import AdapterKind, PlanKind, SiteIntersection
 from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.ladder_table import ROWS, Ending, LadderEvent
-from phasemesh.controller.operator.orders import EVENTS, MAX_ORDER_S, Order, OrderBook, OrderKind, OrdersInForce
+from phasemesh.controller.operator.orders import (
+    EVENTS,
+    MAX_ORDER_S,
+    Order,
+    OrderBook,
+    OrderKind,
+    OrdersInForce,
+    cabinet_url,
+    override_refusal,
+)
 
 NOTHING = OrdersInForce((), latch_is_reset=False)
 
@@ -100,3 +111,36 @@ def test_no_order_is_lost_between_threads() -> None:
 
     assert resets >= 1
     assert book.take(at(0.0)) == NOTHING
+
+
+def make_entry(adapter: AdapterKind, cabinet: str) -> SiteIntersection:
+    """An intersection with an odd name, whose cabinet is reached by `adapter`."""
+    crossing = make_intersection("north/south")
+    return SiteIntersection(crossing, make_timings(crossing), PlanKind.ACTUATED, adapter, cabinet, "")
+
+
+def test_only_a_cabinet_with_a_service_has_an_address() -> None:
+    """A cabinet inside the process of its agent takes no overrides from outside, so that no address is named."""
+    served = make_entry(AdapterKind.HTTP, "https://box:8600/")
+    inside = make_entry(AdapterKind.TRACI, "traci://127.0.0.1:8813/A0")
+
+    assert cabinet_url(served) == "https://box:8600/v1/cabinets/north%2Fsouth"
+    assert cabinet_url(inside) == ""
+
+
+@pytest.mark.parametrize("kind", ["manual", "rail"])
+def test_where_no_cabinet_listens_none_is_named(kind: str) -> None:
+    """The refusal says so instead of naming what does not exist."""
+    refusal = override_refusal(b'{"kind": "%s", "stage": 1}' % kind.encode(), "")
+
+    assert "without an endpoint" in refusal
+    assert "POST" not in refusal
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"\xff", b"3", b"{}", b'{"kind": "dance"}', b'{"kind": 3}', b'{"kind": "local"}', b"[" * 9999],
+)
+def test_other_nonsense_is_sent_nowhere(body: bytes) -> None:
+    """Only a wish for an override is answered with the address of the cabinet."""
+    assert override_refusal(body, "http://box/v1/cabinets/a") == ""

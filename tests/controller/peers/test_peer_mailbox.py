@@ -245,6 +245,23 @@ def test_a_peer_is_waited_for_while_it_was_fresh_at_the_previous_tick(tick: int,
     assert mailbox.is_complete(99) is not is_expected
 
 
+@pytest.mark.parametrize(
+    ("own_step", "age_ticks", "is_fresh"),
+    [(102, 1, True), (106, 3, True), (108, 4, False), (134, 17, False), (4, 1, True)],
+)
+def test_an_agent_that_stood_still_knows_how_old_its_messages_are(
+    own_step: int, age_ticks: int, is_fresh: bool
+) -> None:
+    """Without snapshots there are no ticks, but messages age with the cabinet; one that starts again counts ticks."""
+    mailbox = Mailbox([NORTH], STALE_AFTER_TICKS, steps_per_tick=2)
+    mailbox.begin(10, own_step=100)
+    mailbox.accept(make_arrival(step=100), tick=10, own_step=100)
+    mailbox.begin(11, own_step=own_step)
+    (view,) = mailbox.views(11)
+
+    assert (view.age_ticks, view.is_fresh) == (age_ticks, is_fresh)
+
+
 LIVES = st.tuples(st.integers(1, 4), st.integers(1, 12))
 
 

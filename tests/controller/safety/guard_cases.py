@@ -12,7 +12,8 @@ from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.history import ServiceHistory, empty_history
 from phasemesh.contract.intersection import Intersection, Stage
 from phasemesh.contract.timing import StageTiming
-from phasemesh.controller.safety.case import GuardCase
+from phasemesh.controller.safety.case import GuardCase, Verdict
+from phasemesh.controller.safety.guard import Guard
 
 TIMING = StageTiming(
     min_green_s=5.0, max_green_s=20.0, absolute_max_green_s=40.0, yellow_s=3.0, red_clearance_s=1.0, max_wait_s=45.0
@@ -108,3 +109,8 @@ class Scene:
             decided_s=self.now_s - self.age_s,
             mode=self.mode,
         )
+
+
+def judge(case: GuardCase) -> Verdict:
+    """The verdict of a guard of the intersection of `case` on it."""
+    return Guard(case.intersection, case.timings).judge(case)

@@ -17,6 +17,7 @@ from guard_cases import (
     Scene,
     changing,
     history_of,
+    judge,
     timings_of,
     with_timing,
 )
@@ -26,7 +27,7 @@ from phasemesh.contract.detection import COMMANDABLE_MODES, ControlMode
 from phasemesh.contract.intersection import Stage
 from phasemesh.contract.timing import MIN_WALK_S, RED_REVERT_S
 from phasemesh.controller.safety.case import Finding, Reaction, Verdict
-from phasemesh.controller.safety.guard import Guard, judge
+from phasemesh.controller.safety.guard import Guard
 
 NAN = math.nan
 OTHER_MODES = [mode for mode in ControlMode if mode not in COMMANDABLE_MODES]

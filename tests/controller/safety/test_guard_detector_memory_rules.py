@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from detector_watch import BUSY, EMPTY, NOON_S, kinds, varying, watch
+import math
+
+from detector_watch import BUSY, EMPTY, NOON_S, NORTH, kinds, look, varying, watch
 
 from factories import make_reading
 from phasemesh.contract.command import start
@@ -36,6 +38,14 @@ def test_i21_counts_no_green_from_before_a_silence():
     assert kinds(watch(310, BUSY, health=silent, signal=RED)) == []
     assert kinds(watch(301, BUSY, health=watch(9, BUSY, health=silent), signal=RED)) == []
     assert kinds(watch(301, BUSY, health=watch(10, BUSY, health=silent), signal=RED)) == ["stuck_on"]
+
+
+def test_i21_forgets_nothing_at_a_second_look_at_the_same_time():
+    """I21: only a clock that goes back is that of a unit that has started again, not one that stands still."""
+    broken = look(watch(5, varying), {NORTH: make_reading(math.nan)}, now_s=6.0)
+
+    assert kinds(look(broken, {NORTH: BUSY}, now_s=6.0)) == ["out_of_range"]
+    assert kinds(look(broken, {NORTH: BUSY}, now_s=5.9)) == []
 
 
 def test_i21_counts_no_green_of_other_vehicles():

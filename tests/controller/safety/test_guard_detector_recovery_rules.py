@@ -127,7 +127,9 @@ def test_i21_forgets_all_when_the_cabinet_starts_again():
 
     assert detector_faults(health) == ()
     assert kinds(watch(301, BUSY, health=health)) == ["stuck_on"]
-    assert [lane.stages for lane in health.lanes] == [lane.stages for lane in stuck.lanes]
+    assert [(lane.lane, lane.stages, lane.is_crossing) for lane in health.lanes] == [
+        (lane.lane, lane.stages, lane.is_crossing) for lane in stuck.lanes
+    ]
 
 
 def test_i21_calls_constantly_for_a_detector_that_is_not_believed():

@@ -15,16 +15,17 @@ from guard_cases import (
     PEOPLE,
     Scene,
     history_of,
+    judge,
     timings_of,
     with_timing,
 )
 
 from factories import make_timings
 from phasemesh.contract.command import start
+from phasemesh.contract.history import empty_history
 from phasemesh.contract.intersection import Stage
 from phasemesh.contract.timing import STREET
 from phasemesh.controller.safety.case import Finding, Reaction, Verdict
-from phasemesh.controller.safety.guard import judge
 
 NAN = math.nan
 
@@ -63,6 +64,47 @@ def test_i7_counts_a_wait_from_the_last_green():
     assert rules_at == ["", "I7"]
 
 
+@pytest.mark.parametrize("begun_s", [-1000.0, 0.0, 1e6])
+def test_i7_counts_waits_wherever_a_clock_begins(begun_s):
+    """I7: a wait is a difference of two times, below zero too."""
+    history = msgspec.structs.replace(empty_history(CROSSING, begun_s), lane_call_s=(None, begun_s + 10.0, None, None))
+
+    rules_at = [
+        judge(Scene(signal=start(0, now_s - 6.0), history=history, stage=0, now_s=now_s).case()).rule
+        for now_s in (begun_s + 54.9, begun_s + 55.0)
+    ]
+
+    assert rules_at == ["", "I7"]
+
+
+@pytest.mark.parametrize("begun_s", [-1000.0, 0.0, 1e6])
+def test_i6_counts_greens_wherever_a_clock_begins(begun_s):
+    """I6: a green is a difference of two times, below zero too."""
+    history = msgspec.structs.replace(empty_history(CROSSING, begun_s), lane_call_s=(None, begun_s + 15.0, None, None))
+    scene = Scene(signal=start(0, begun_s), history=history, stage=0)
+
+    rules_at = [judge(dataclasses.replace(scene, now_s=begun_s + green_s).case()).rule for green_s in (19.9, 20.0)]
+
+    assert rules_at == ["", "I6"]
+
+
+def test_i7_knows_no_wait_too_short_to_be_served():
+    """I7: a maximum wait below a second, which no site may ask for, is kept all the same."""
+    timings = timings_of(CROSSING, max_wait_s=0.6)
+
+    verdict = judge(Scene(timings=timings, history=history_of(CROSSING, {1: 9.2}), stage=0, now_s=10.0).case())
+
+    assert (verdict.stage, verdict.rule) == (1, "I7")
+
+
+def test_where_nobody_moves_nobody_waits():
+    """I6, I7: stages without a single movement owe nothing to anybody."""
+    stages = (Stage("dark", ()), Stage("darker", ()))
+    idle = msgspec.structs.replace(CROSSING, movements=(), conflicts=(), yields_to=(), stages=stages)
+
+    assert judge(Scene(idle, stage=1).case()) == Verdict(1, True, "", ())
+
+
 def test_a_release_ends_the_duties():
     """After a release the cabinet's own plan chooses, so no stage is forced by it."""
     overdue = history_of(CROSSING, {1: 0.0})
@@ -98,6 +140,16 @@ def test_i6_lets_a_green_rest_without_other_calls(calls):
     scene = Scene(history=history_of(CROSSING, calls), stage=0, now_s=39.9)
 
     assert judge(scene.case()).is_accepted
+
+
+@pytest.mark.parametrize(("now_s", "rule"), [(20.0, "I6"), (60.0, "I7")])
+def test_one_long_wait_outweighs_several_shorter_ones(now_s, rule):
+    """I6, I7: who has waited longest is served, however many wait elsewhere."""
+    history = history_of(LEFTS, {3: 10.0, 0: 10.5, 4: 10.5})
+
+    verdict = judge(Scene(LEFTS, signal=start(1, 0.0), history=history, stage=1, now_s=now_s).case())
+
+    assert (verdict.stage, verdict.rule) == (2, rule)
 
 
 def test_i6_serves_the_longest_waiting_movement():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.command import Interval, start
+from phasemesh.contract.timing import RED_REVERT_S
 from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.safety.junction import (
     breaches_text,
@@ -78,6 +79,12 @@ def test_the_shortest_maximum_wait_counts():
 def test_the_order_of_lights_is_green_yellow_red(before, after, breach):
     """Green ends in yellow, yellow ends in red, and every breach names its movement."""
     assert order_text(before, after) == breach
+
+
+def test_letters_of_different_signals_have_no_order():
+    """Letters for more movements than there are would hide a breach, so that they are an error."""
+    with pytest.raises(ValueError, match="shorter"):
+        order_text("Gr", "y")
 
 
 @given(st.text("Ggyr", max_size=12))
@@ -172,7 +179,6 @@ def test_a_movement_stays_closed_for_its_longest_yellow_and_the_red_after_it():
     junction = survey(PEOPLE, timings)
 
     assert junction.revert_s == (5.0, 6.5, 5.0, 6.5, 2.0, 2.0, 2.0, 2.0)
-    assert junction.longest_revert_s == 6.5
 
 
 def test_the_least_green_is_the_longest_of_its_reasons():
@@ -187,9 +193,18 @@ def test_the_least_green_is_the_longest_of_its_reasons():
     assert survey(CROSSING, timings_of(CROSSING, walk_s=50.0)).least_green_s == (5.0, 5.0)
 
 
+@pytest.mark.parametrize("changes", [{"min_green_s": math.nan}, {"walk_s": math.nan}])
+def test_a_least_green_of_which_a_reason_is_no_number_never_ends(changes):
+    """Whichever of the times is no number, none of the others stands in for it."""
+    timings = with_timing(timings_of(PEOPLE), 0, **changes)
+
+    assert survey(PEOPLE, timings).least_green_s == (math.inf, 8.0)
+
+
 def test_an_intersection_without_stages_has_empty_tables():
     """The survey of nothing is nothing."""
     junction = survey(msgspec.structs.replace(CROSSING, stages=()), ())
 
     assert junction.shortest_max_wait_s == math.inf
+    assert junction.revert_s == (RED_REVERT_S,) * 4
     assert junction.may_change == junction.opening == junction.least_green_s == ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import msgspec
-from guard_cases import CROSSING, TIMING, Scene, timings_of
 from guard_drives import (
     LAWS,
     Drive,
@@ -20,11 +19,11 @@ from guard_drives import (
 )
 from hypothesis import given
 
-from phasemesh.contract.command import Interval, start
+from phasemesh.contract.command import Interval
 from phasemesh.contract.intersection import GREEN_LETTERS, conflicting_pairs
 from phasemesh.contract.timing import faults_of_crossings, faults_of_timing
 from phasemesh.controller.safety.case import Reaction
-from phasemesh.controller.safety.guard import Guard, legal_stages
+from phasemesh.controller.safety.guard import Guard
 
 
 @LAWS
@@ -174,24 +173,3 @@ def test_the_times_of_these_laws_are_valid(drive):
 
     assert faults == []
     assert faults_of_crossings(drive.intersection, drive.timings) == []
-
-
-def test_legal_stages_needs_a_signal_that_can_be_read():
-    """Of a signal with unknown stages nothing is legal, and nothing fails."""
-    scene = Scene(signal=start(7, 0.0)).case()
-
-    legal = legal_stages(scene.intersection, scene.timings, scene.signal, scene.history, scene.now_s)
-
-    assert legal == (False, False)
-
-
-def test_legal_stages_of_a_young_green_is_only_that_green():
-    """I5: before the minimum green only the stage in force may be asked for; afterwards any."""
-    scene = Scene().case()
-
-    legal = [
-        legal_stages(CROSSING, timings_of(CROSSING), scene.signal, scene.history, now_s)
-        for now_s in (TIMING.min_green_s - 0.1, TIMING.min_green_s)
-    ]
-
-    assert legal == [(True, False), (True, True)]

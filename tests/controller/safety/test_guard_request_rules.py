@@ -15,15 +15,17 @@ from guard_cases import (
     Scene,
     changing,
     history_of,
+    judge,
     timings_of,
     with_timing,
 )
 
 from phasemesh.contract.command import CommandKind, Interval, start
+from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.intersection import Intersection, Stage, faults_of_intersection
 from phasemesh.controller.safety.case import Finding, Reaction, Verdict
-from phasemesh.controller.safety.guard import Guard, judge
+from phasemesh.controller.safety.guard import Guard
 
 NAN = math.nan
 WRONG_WALK = Stage("wrong", (0, 4))
@@ -94,6 +96,7 @@ def test_i17_knows_kinds_by_their_word(kind):
         ({"signal": start(2, 0.0)}, 2),
         ({"signal": start(-1, 0.0)}, -1),
         ({"signal": changing(2, 0)}, 0),
+        ({"signal": changing(0, 2)}, 2),
         ({"signal": changing(-1, 0)}, 0),
     ],
 )
@@ -155,6 +158,14 @@ def test_i1_tells_a_shown_conflict_even_when_nothing_is_asked_for():
 
     assert verdict.is_accepted
     assert [finding.reaction for finding in verdict.findings] == [Reaction.LATCH]
+
+
+@pytest.mark.parametrize("changes", [{"kind": "release"}, {"mode": ControlMode.MANUAL}, {"stage": 99}, {"age_s": 9.0}])
+def test_i1_tells_a_shown_conflict_whoever_commands(changes):
+    """I1: neither a release, nor another master, nor nonsense hides a conflict from the operator."""
+    verdict = judge(Scene(**{"intersection": CONFLICTING, "signal": start(2, 0.0), **changes}).case())
+
+    assert Finding("I1", Reaction.LATCH, "shown now: movements 0 and 1 conflict") in verdict.findings
 
 
 def test_i1_is_silent_where_nothing_conflicts_now():
@@ -295,7 +306,14 @@ def test_a_guard_needs_one_timing_a_stage():
         Guard(CROSSING, timings_of(CROSSING)[:1])
 
 
-@pytest.mark.parametrize("other", [Scene(intersection=LEFTS), Scene(timings=timings_of(CROSSING, yellow_s=5.0))])
+@pytest.mark.parametrize(
+    "other",
+    [
+        Scene(intersection=LEFTS),
+        Scene(intersection=msgspec.structs.replace(CROSSING, id="another")),
+        Scene(timings=timings_of(CROSSING, yellow_s=5.0)),
+    ],
+)
 def test_a_guard_judges_no_other_intersection(other):
     """A case of another intersection, or with other times, is a programming error."""
     guard = Guard(CROSSING, timings_of(CROSSING))

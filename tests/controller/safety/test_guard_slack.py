@@ -6,12 +6,15 @@ import math
 
 import pytest
 from detector_watch import EMPTY, NORTH, PEOPLE, kinds, look
+from guard_cases import Scene
 
 from factories import make_reading
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.detection import ControlMode
 from phasemesh.controller.safety.case import ApprovalCase, LeaseCase, ModeCase, ReadbackCase, StartupCase
 from phasemesh.controller.safety.detectors import CLEAN_S, MINUTE_S, empty_health
+from phasemesh.controller.safety.duty import has_reached
+from phasemesh.controller.safety.request_rules import is_fresh
 from phasemesh.controller.safety.unit_rules import (
     READBACK_S,
     approved,
@@ -51,3 +54,18 @@ def test_the_clean_period_may_fall_short_by_the_slack():
 def test_a_minute_may_fall_short_by_the_slack():
     """I21: arrivals are counted by minutes of whole steps, whatever those add up to."""
     assert look(empty_health(PEOPLE, 0.0), {}, now_s=MINUTE_S - TIME_EPSILON_S).minute_s == MINUTE_S - TIME_EPSILON_S
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "is_reached"),
+    [(0.0, True), (-TIME_EPSILON_S, True), (-2 * TIME_EPSILON_S, False), (math.nan, False)],
+)
+def test_a_limit_is_reached_a_rounding_error_early(duration_s, is_reached):
+    """I5, I6, I7, I8, I10, I15: whatever must last for a while may fall short of it by the slack."""
+    assert has_reached(duration_s, 0.0) is is_reached
+
+
+@pytest.mark.parametrize(("now_s", "decided_s"), [(0.0, TIME_EPSILON_S), (1.0 + TIME_EPSILON_S, 0.0)])
+def test_a_request_may_be_early_or_late_by_the_slack(now_s, decided_s):
+    """I13: clocks that differ by a rounding error drop no request."""
+    assert is_fresh(Scene(now_s=now_s, age_s=now_s - decided_s, max_age_s=1.0).case())

@@ -202,6 +202,27 @@ def test_a_neighbour_that_falls_silent_and_comes_back() -> None:
     assert found == (Event(15.0, EventCode.NEIGHBOUR_FRESH, 1, EAST),)
 
 
+@pytest.mark.parametrize(
+    ("hears_us", "text"),
+    [(True, "east hears this agent"), (None, "east does not tell whom it hears")],
+    ids=["heard again", "not known"],
+)
+def test_a_neighbour_that_does_not_hear_is_told_once(hears_us: bool | None, text: str) -> None:
+    """When it begins and when it is over, however it ends; never tick by tick (fault F21)."""
+    peers = BEFORE.peers
+    deaf = (msgspec.structs.replace(peers[0], hears_us=False), peers[1])
+    again = (msgspec.structs.replace(peers[0], hears_us=hears_us), peers[1])
+    first, second = make_record(2, now_s=10.0, peers=deaf), make_record(3, now_s=15.0, peers=deaf)
+
+    assert events_of(HEADER, BEFORE, first) == (
+        Event(10.0, EventCode.UNHEARD_BEGIN, 1, "east does not hear this agent"),
+    )
+    assert events_of(HEADER, first, second) == ()
+    assert events_of(HEADER, second, make_record(4, now_s=20.0, peers=again)) == (
+        Event(20.0, EventCode.UNHEARD_END, 1, text),
+    )
+
+
 @pytest.mark.parametrize(("rule", "cause"), [("", EventCode.FORCE_OFF), ("I6", EventCode.MAX_OUT)])
 def test_a_green_that_a_command_ends_has_a_cause(rule: str, cause: EventCode) -> None:
     """Forced off by whoever chose, or out at its maximum; both before the green is over."""
@@ -317,6 +338,7 @@ def test_our_own_codes_are_in_the_vendor_range() -> None:
 def test_what_people_must_see_is_announced() -> None:
     """Changes of the rung and faults stand in the log of the process, the daily round of lights does not."""
     assert {EventCode.RUNG, EventCode.TROUBLE_BEGIN, EventCode.CLOCK_UPDATED, EventCode.ALARM_ON} <= ANNOUNCED
+    assert {EventCode.UNHEARD_BEGIN, EventCode.UNHEARD_END} <= ANNOUNCED
     assert not {EventCode.GREEN_BEGIN, EventCode.DETECTOR_ON, EventCode.FORCE_OFF} & ANNOUNCED
     assert set(PAIR) == {WEST, EAST}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 
 from phasemesh.contract.command import CommandKind
 from phasemesh.contract.errors import RecordError
+from phasemesh.contract.messages import Heard
 from phasemesh.controller.ladder import Trial
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.records import (
+    END_MARK,
     RECORD_FORMAT,
     Damage,
     Gap,
@@ -29,13 +32,14 @@ from phasemesh.controller.telemetry.records import (
     Rung,
     Source,
     TickRecord,
+    has_end_mark,
     read_records,
 )
 from phasemesh.controller.unit_watch import Promise, UnitWatch
 from record_factories import CROSSING, EAST, WEST, floats, make_header, make_message, make_record
 from strategies import brisk
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "records_v2.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "records_v3.bin"
 GOLDEN_SPEC = "0123456789abcdef"
 
 overwrites = settings(brisk, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,7 +65,13 @@ def records(draw: st.DrawFn) -> TickRecord:
         draw(counts),
         now_s=draw(seconds),
         peers=(
-            PeerInput(EAST, draw(st.none() | counts), draw(st.booleans()), draw(st.none() | st.just(make_message()))),
+            PeerInput(
+                EAST,
+                draw(st.none() | counts),
+                draw(st.booleans()),
+                draw(st.none() | st.booleans()),
+                draw(st.none() | st.just(make_message())),
+            ),
         ),
         legal=tuple(draw(st.lists(st.booleans(), max_size=5))),
         source=draw(st.sampled_from(Source)),
@@ -144,7 +154,7 @@ def test_a_torn_tail_is_reported_as_a_value(tmp_path: Path, missing: int) -> Non
     """A file that ends inside a record gives all records before it and says what is left over."""
     path = tmp_path / "ticks.rec"
     written = write_records(path, 3)
-    data = path.read_bytes()
+    data = path.read_bytes().removesuffix(END_MARK)
     path.write_bytes(data[:-missing])
 
     items = read_all(path)
@@ -162,7 +172,7 @@ def test_any_bit_flip_costs_exactly_the_record_that_it_hits(tmp_path: Path, data
     """One altered bit after the header makes one record a `Damage` and leaves the others as they were."""
     path = tmp_path / "ticks.rec"
     written = write_records(path, 3)
-    good = path.read_bytes()
+    good = path.read_bytes().removesuffix(END_MARK)
     size = len(good) - header_size(good)
     place = data.draw(st.integers(0, size * 8 - 1))
     path.write_bytes(flipped(good, header_size(good) * 8 + place))
@@ -240,7 +250,7 @@ def test_a_foreign_spec_is_refused_with_both_hashes(tmp_path: Path) -> None:
         read_records(path)
 
 
-@pytest.mark.parametrize("version", [1, RECORD_FORMAT + 1, "two"])
+@pytest.mark.parametrize("version", [1, RECORD_FORMAT - 1, RECORD_FORMAT + 1, "two"])
 def test_a_foreign_format_is_refused(tmp_path: Path, version: int | str) -> None:
     """A record of an earlier or a later format is not guessed at."""
     path = tmp_path / "ticks.rec"
@@ -251,10 +261,13 @@ def test_a_foreign_format_is_refused(tmp_path: Path, version: int | str) -> None
         read_records(path)
 
 
-def test_a_real_record_of_version_1_is_refused() -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_real_record_of_an_earlier_version_is_refused(version: int) -> None:
     """One clear line names the file and both formats."""
-    with pytest.raises(RecordError, match=r"records_v1\.bin: is of record format 1, this phasemesh reads 2"):
-        read_records(GOLDEN.with_name("records_v1.bin"), GOLDEN_SPEC)
+    name = f"records_v{version}.bin"
+
+    with pytest.raises(RecordError, match=rf"{name}: is of record format {version}, this phasemesh reads 3"):
+        read_records(GOLDEN.with_name(name), GOLDEN_SPEC)
 
 
 def test_a_writer_stamps_its_own_format(tmp_path: Path) -> None:
@@ -264,8 +277,8 @@ def test_a_writer_stamps_its_own_format(tmp_path: Path) -> None:
     assert read_records(tmp_path / "ticks.rec")[0].format == RECORD_FORMAT
 
 
-def test_the_golden_record_of_version_2_decodes_for_ever() -> None:
-    """A file written once by version 2 still gives header, tick and gap."""
+def test_the_golden_record_of_version_3_decodes_for_ever() -> None:
+    """A file written once by version 3 still gives header, tick and gap."""
     header, items = read_records(GOLDEN, GOLDEN_SPEC)
     record, gap = items
 
@@ -274,7 +287,12 @@ def test_the_golden_record_of_version_2_decodes_for_ever() -> None:
     assert isinstance(record, TickRecord)
     assert (record.tick, record.now_s, record.source, record.rung) == (42, 210.5, Source.LTM, Rung.ISOLATED)
     assert record.snapshot.readings[2].queue_veh == 3.0
-    assert [(peer.peer, peer.age_ticks) for peer in record.peers] == [(EAST, 1), (WEST, None)]
+    assert [(peer.peer, peer.age_ticks, peer.hears_us) for peer in record.peers] == [
+        (EAST, 1, False),
+        (WEST, None, None),
+    ]
+    assert record.peers[0].message is not None
+    assert record.peers[0].message.heard == (Heard(CROSSING.id, 20.0), Heard(WEST, None))
     assert record.logits == floats(1.5, -0.5)
     assert record.applied is not None
     assert record.applied.lease_until_s == 225.5
@@ -288,3 +306,62 @@ def test_the_golden_record_of_version_2_decodes_for_ever() -> None:
     assert record.circumstances.clock_step_s == -3600.0
     assert (record.policy_fault, record.command_fault, record.fault) == ("", "", "")
     assert gap == Gap(3)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+def test_an_end_that_was_cut_off_between_two_records_is_told(tmp_path: Path, kept: int) -> None:
+    """Every record that is left is whole, and still the file does not pass for one that is complete."""
+    path = tmp_path / "ticks.rec"
+    written = write_records(path, 3)
+    is_whole, data = has_end_mark(path), path.read_bytes()
+    ends = [header_size(data)]
+    while ends[-1] < len(data) - len(END_MARK):
+        ends.append(ends[-1] + header_size(data[ends[-1] :]))
+    path.write_bytes(data[: ends[kept]])
+
+    assert is_whole
+    assert read_all(path) == written[:kept]
+    assert not has_end_mark(path)
+
+
+def test_who_is_still_writing_has_not_ended(tmp_path: Path) -> None:
+    """An agent that is killed leaves no mark; one that closes its file twice leaves one."""
+    path = tmp_path / "ticks.rec"
+    writer = RecordWriter(path, make_header())
+    writer.write(make_record())
+    before = has_end_mark(path)
+    writer.close()
+    size_bytes = path.stat().st_size
+    writer.close()
+
+    assert not before
+    assert has_end_mark(path)
+    assert path.stat().st_size == size_bytes
+
+
+def test_a_file_that_made_room_for_the_next_is_marked_and_no_larger(tmp_path: Path) -> None:
+    """Nothing is missing behind its last record either."""
+    path = tmp_path / "ticks.rec"
+    write_records(path, 9, max_bytes=12_000)
+    older = path.with_name("ticks.rec.1")
+
+    assert has_end_mark(older)
+    assert max(older.stat().st_size, path.stat().st_size) <= 12_000
+
+
+def test_losses_that_nothing_declares_leave_no_mark(tmp_path: Path) -> None:
+    """Whoever could not say how much is missing must not say that nothing is."""
+    path = tmp_path / "ticks.rec"
+    writer = RecordWriter(path, make_header(), retry_every=9)
+    writer.write(make_record())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        writer.write(make_record(1))
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert writer.lost == 1
+    assert not has_end_mark(path)
+    assert read_all(path) == [make_record()]

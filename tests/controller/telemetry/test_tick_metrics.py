@@ -82,8 +82,10 @@ def test_every_promised_metric_is_there_after_one_tick() -> None:
         "tsc_ladder_changes_total",
         "tsc_last_decision_uptime_seconds",
         "tsc_mode",
+        "tsc_neighbour_hears_us",
         "tsc_neighbour_message_age_seconds",
         "tsc_neighbour_messages_dropped_total",
+        "tsc_peer_handshakes_refused_total",
         "tsc_phase_green_seconds_total",
         "tsc_readback_mismatch_total",
         "tsc_store_write_errors_total",
@@ -216,6 +218,19 @@ def test_a_neighbour_that_was_never_heard_is_infinitely_old() -> None:
     assert ages_before == math.inf
     assert read(metrics, "tsc_neighbour_message_age_seconds", neighbour=EAST) == 5.0
     assert read(metrics, "tsc_neighbour_message_age_seconds", neighbour=WEST) == math.inf
+
+
+def test_who_hears_this_agent_is_told_and_who_is_not_known_is_no_number() -> None:
+    """An alarm on 0 sounds for a deaf neighbour alone, not for one that cannot tell (fault F21)."""
+    metrics = TickMetrics(make_header())
+    east, west = make_record().peers
+    shown = []
+    for tick, hears_us in enumerate((True, False, None)):
+        note(metrics, tick, peers=(msgspec.structs.replace(east, hears_us=hears_us), west))
+        shown.append(read(metrics, "tsc_neighbour_hears_us", neighbour=EAST))
+
+    assert shown == [1.0, 0.0, pytest.approx(math.nan, nan_ok=True)]
+    assert read(metrics, "tsc_neighbour_hears_us", neighbour=WEST) == pytest.approx(math.nan, nan_ok=True)
 
 
 def test_totals_of_drops_and_lost_records_are_taken_over_as_they_are() -> None:

@@ -10,8 +10,9 @@ import msgspec
 class Role(StrEnum):
     """What the bearer of a token may do, and what a route demands.
 
-    A viewer looks; an operator also overrides and resets; a maintainer may all that people may. An agent drives the
-    cabinet of its own intersection and looks at it, and nothing else.
+    A viewer looks; an operator also overrides, orders and resets what is latched; a maintainer may all that people may,
+    which is what an operator may: no route demands more. An agent drives the cabinet of its own intersection and looks
+    at it, and nothing else; it passes on no override, whoever asks for one.
     """
 
     VIEWER = "viewer"

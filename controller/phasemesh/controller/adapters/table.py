@@ -35,6 +35,7 @@ def own_cabinet(
         unit=entry.unit,
         state_path=state_path,
         day_s=day_s,
+        rail=entry.rail,
     )
 
 

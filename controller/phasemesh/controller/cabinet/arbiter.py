@@ -14,6 +14,7 @@ import msgspec
 from phasemesh.contract.command import TIME_EPSILON_S
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.preemption import RailPreemption
 from phasemesh.controller.safety.case import Reaction, Verdict
 
 MAX_TTL_S = 3600.0
@@ -75,15 +76,27 @@ provides for; a train cannot stop, so rail comes first. Among operators, the mor
 _STRENGTH = {kind: place for place, kind in enumerate(CLAIMS)}
 
 
-def fault_of_override(intersection: Intersection, kind: OverrideKind, stage: int | None, ttl_s: float) -> str:
-    """Why an override cannot be admitted, in one line, or an empty text."""
+def fault_of_override(
+    intersection: Intersection,
+    kind: OverrideKind,
+    stage: int | None,
+    ttl_s: float,
+    rail: RailPreemption | None = None,
+) -> str:
+    """Why an override cannot be admitted, in one line, or an empty text; `rail` describes tracks, if there are any."""
     if not 0.0 < ttl_s <= MAX_TTL_S:
         return f"ttl_s: {ttl_s} s is outside 0 to {MAX_TTL_S:.0f} s"
     if (stage is not None) != CLAIMS[kind].needs_stage:
         return f"stage: {kind} needs one" if stage is None else f"stage: {kind} takes none"
     if stage is not None and not 0 <= stage < len(intersection.stages):
         return f"stage: there is no stage {stage}"
+    if kind is OverrideKind.RAIL and rail is not None and stage not in rail.dwell_stages:
+        return f"stage: {stage} may lead onto the tracks; a train waits for one of {_listed(rail.dwell_stages)}"
     return ""
+
+
+def _listed(stages: tuple[int, ...]) -> str:
+    return ", ".join(map(str, stages))
 
 
 def with_override(overrides: tuple[Override, ...], new: Override) -> tuple[Override, ...]:

@@ -23,6 +23,7 @@ from phasemesh.contract.detection import (
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.history import empty_history, note_calls, note_signal
 from phasemesh.contract.intersection import Intersection, faults_of_intersection
+from phasemesh.contract.preemption import RailPreemption, faults_of_rail
 from phasemesh.contract.site import config_digest
 from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.controller.cabinet.arbiter import (
@@ -52,6 +53,7 @@ from phasemesh.controller.cabinet.display import (
 from phasemesh.controller.cabinet.latches import LatchBook
 from phasemesh.controller.cabinet.lease import Hearing, Lease, may_attach, refusal
 from phasemesh.controller.cabinet.readback import ReadBack
+from phasemesh.controller.cabinet.track_clearance import TrackClearance, next_clearance, stage_for_train
 from phasemesh.controller.plans.plan import LocalPlan
 from phasemesh.controller.safety.case import GuardCase, Verdict
 from phasemesh.controller.safety.detectors import empty_health, note_readings, substituted
@@ -87,6 +89,7 @@ class Cabinet:
         unit: UnitTiming = SIMULATED_UNIT,
         state_path: Path | None = None,
         day_s: Callable[[float], float] = day_of_cabinet,
+        rail: RailPreemption | None = None,
     ) -> None:
         """Power comes at `now_s`; raises SiteError when the intersection contradicts itself.
 
@@ -100,8 +103,9 @@ class Cabinet:
             unit: Start-up times; the default shows the first stage at once.
             state_path: File in which latched faults outlast a power cut; None to forget them.
             day_s: From cabinet time to local seconds since midnight; no interval is timed by it.
+            rail: What to show for a train; None where there are no tracks.
         """
-        faults = faults_of_intersection(intersection)
+        faults = faults_of_intersection(intersection) or (faults_of_rail(rail, intersection) if rail else [])
         if faults:
             raise SiteError(f"intersection {intersection.id}: {faults[0]} ({len(faults)} faults); correct the site")
         self.intersection = intersection
@@ -121,6 +125,8 @@ class Cabinet:
         self._lease: Lease | None = None
         self._has_agent = False
         self._overrides: tuple[Override, ...] = ()
+        self._rail = rail
+        self._clearance: TrackClearance | None = None
         self._own_plan_s = 0.0
         self._book = LatchBook(state_path, now_s, day_s(now_s))
         self._times = display_times(timings, unit.startup_flash_s)
@@ -238,7 +244,7 @@ class Cabinet:
         self, kind: OverrideKind, stage: int | None, ttl_s: float, *, reason: str, who: str
     ) -> Override | CabinetFault:
         """Put an override of `kind` in force for `ttl_s`, in place of an older one of its kind, or say why not."""
-        fault = fault_of_override(self.intersection, kind, stage, ttl_s)
+        fault = fault_of_override(self.intersection, kind, stage, ttl_s, self._rail)
         if fault:
             return CabinetFault(fault)
         override = Override(kind, stage, self._now_s, self._now_s + ttl_s, reason, who)
@@ -287,18 +293,32 @@ class Cabinet:
     def _settle(self) -> None:
         """Bring the mode up to date; whoever outranks the agent ends its lease (invariant I11)."""
         self._mode = self._present_mode()
+        self._follow_train()
         if self._mode in COMMANDABLE_MODES:
             return
         self._has_agent = False
         if self._lease is not None and self._lease.until_s > self._now_s:
             self._lease = msgspec.structs.replace(self._lease, until_s=self._now_s)
 
+    def _follow_train(self) -> None:
+        """Note how far the clearing of the tracks has come; a train that is gone leaves nothing behind."""
+        is_called = override_of(self._overrides, OverrideKind.RAIL) is not None
+        if self._rail is None or not is_called:
+            self._clearance = None
+        else:
+            self._clearance = next_clearance(self._clearance, self._rail, self._display, self._now_s)
+
     def _ask(self) -> None:
         if self._mode is ControlMode.OWN_PLAN:
             self._follow_own_plan()
         override = strongest(self._overrides)
         if self._mode in _ASKING_MODES and override is not None and override.stage is not None:
-            self._follow(override.kind, override.stage)
+            self._follow(override.kind, self._stage_of(override.kind, override.stage))
+
+    def _stage_of(self, kind: OverrideKind, stage: int) -> int:
+        if kind is OverrideKind.RAIL and self._rail is not None:
+            return stage_for_train(self._clearance, self._rail, stage)
+        return stage
 
     def _follow(self, kind: OverrideKind, stage: int) -> None:
         verdict = self._judge(CommandKind.STAGE, stage, self._now_s)

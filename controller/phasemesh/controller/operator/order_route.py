@@ -11,7 +11,7 @@ from phasemesh.contract.units import MonoNs
 from phasemesh.controller.access.document import SECURITY
 from phasemesh.controller.access.middleware import RouteRole
 from phasemesh.controller.access.roles import Role
-from phasemesh.controller.operator.orders import MAX_ORDER_S, Order, OrderBook, OrderKind
+from phasemesh.controller.operator.orders import MAX_ORDER_S, Order, OrderBook, OrderKind, override_refusal
 from phasemesh.controller.operator.service import refused_responses
 
 if TYPE_CHECKING:
@@ -29,17 +29,24 @@ class OrderAnswer(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+_TAKEN = OrderAnswer(is_taken=True)
 _ANSWER = {"application/json": {"schema": msgspec.json.schema(OrderAnswer)["$defs"]["OrderAnswer"]}}
 
 
-def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs]) -> None:
-    """Let `app` take orders for `book`, stamped by the monotonic `clock`."""
+def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs], cabinet_url: str = "") -> None:
+    """Let `app` take orders for `book`, stamped by the monotonic `clock`.
+
+    Whoever asks for an override of the cabinet instead is sent to `cabinet_url`, empty where it has none.
+    """
     from fastapi import Request, Response  # noqa: PLC0415 -- agents without endpoints must not pay for the import
 
     decoder = msgspec.json.Decoder(Order)
 
     async def take(request: Request) -> Response:
-        status, answer = _answer(decoder, await request.body(), book, clock())
+        body = await request.body()
+        order = _order(decoder, body, cabinet_url)
+        refusal = order if isinstance(order, str) else book.place(order, clock())
+        status, answer = (422, OrderAnswer(is_taken=False, reason=refusal)) if refusal else (200, _TAKEN)
         return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
     # The type is known to this function alone, so that FastAPI is imported only where there is an app.
@@ -63,13 +70,12 @@ def add_order_route(app: FastAPI, book: OrderBook, clock: Callable[[], MonoNs]) 
     )
 
 
-def _answer(decoder: msgspec.json.Decoder[Order], body: bytes, book: OrderBook, now: MonoNs) -> tuple[int, OrderAnswer]:
+def _order(decoder: msgspec.json.Decoder[Order], body: bytes, cabinet_url: str) -> Order | str:
+    """The order in `body`, or why there is none."""
     try:
-        order = decoder.decode(body)
+        return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return 422, OrderAnswer(is_taken=False, reason=str(error))
-    refusal = book.place(order, now)
-    return (422, OrderAnswer(is_taken=False, reason=refusal)) if refusal else (200, OrderAnswer(is_taken=True))
+        return override_refusal(body, cabinet_url) or str(error)
 
 
 def _schema() -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """What operators ask of an agent: to keep to its local plan or to let go, for a limited time, or to reset a latch.
 
-Orders never choose a stage: whoever wants one overrides the cabinet, which outranks every agent.
+Orders never choose a stage: whoever wants one overrides the cabinet, which outranks every agent. An agent could only
+pass such a wish on, with a token that lets it override and with a name that the cabinet would have to believe. Then a
+stolen agent could take the signal in hand under any name, and a hand would depend on a process that may be dead.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from urllib.parse import quote
 
 import msgspec
 
+from phasemesh.contract.site import AdapterKind, SiteIntersection
 from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller.cabinet.arbiter import CLAIMS, OverrideKind
 from phasemesh.controller.ladder_table import LadderEvent
 
 MAX_ORDER_S = 3600.0
@@ -38,6 +43,38 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: OrderKind
     reason: str
     ttl_s: float = 0.0
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """What tells a wish for an override from other bodies that are no order."""
+
+    kind: str = ""
+    stage: object = None
+
+
+def override_refusal(body: bytes, cabinet_url: str) -> str:
+    """Where to send `body`, which is no order, if it asks for an override of the cabinet; else an empty text.
+
+    `cabinet_url` is where the cabinet takes overrides, empty where it has no endpoint of its own.
+    """
+    try:
+        wish = msgspec.json.decode(body, type=_Wish)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    claim = CLAIMS.get(OverrideKind(wish.kind)) if wish.kind in set(OverrideKind) else None
+    if claim is None and wish.stage is None:
+        return ""
+    if not cabinet_url:
+        return "an agent takes no overrides, and its cabinet runs inside it, without an endpoint of its own"
+    what = "preempt" if claim is not None and claim.is_preemption else "override"
+    return f"an agent takes no overrides: ask its cabinet, POST {cabinet_url}/{what}"
+
+
+def cabinet_url(entry: SiteIntersection) -> str:
+    """The URL of the cabinet of `entry`, empty where it runs inside the process of its agent."""
+    if entry.adapter is not AdapterKind.HTTP:
+        return ""
+    return f"{entry.cabinet.rstrip('/')}/v1/cabinets/{quote(entry.intersection.id, safe='')}"
 
 
 class OrdersInForce(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -180,6 +181,10 @@ def operator_app(
             document = super().openapi()
             schemas = _schemas([*_types(routes), RefusalView])[1]
             document["components"] = {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
+            for route in routes:
+                operation = document["paths"][route.path]["get"]
+                operation["security"] = SECURITY
+                operation["responses"] = {str(status): response for status, response in _responses(route).items()}
             return document
 
     app = Documented(title="phasemesh agent", version=VERSION, docs_url=None, redoc_url=None)
@@ -190,8 +195,6 @@ def operator_app(
             summary=route.summary,
             response_model=None,
             response_class=Response,
-            responses=_responses(route),
-            openapi_extra={"security": SECURITY},
         )
     return app
 
@@ -218,6 +221,7 @@ def _schemas(types: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, An
     return msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
 
 
+@cache
 def refused_responses(role: str) -> dict[int | str, dict[str, Any]]:
     """The part `responses` for what the gate may answer to a request that demands `role`."""
     body = {"content": {JSON: {"schema": _schemas([RefusalView])[0][0]}}}

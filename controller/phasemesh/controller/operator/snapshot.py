@@ -17,7 +17,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     `last_tick_mono_ns` is when the loop last turned, with or without a decision. `record` is its newest tick and
     `record_mono_ns` when that ended, None before the first. `drops` and `lost_records` are totals since the agent's
     start, `recorder_fault` why records are being lost at present, or empty. `events` are the newest entries of the
-    event log, oldest first.
+    event log, oldest first. `speed` is how many seconds of cabinet time pass in a second of the wall.
     """
 
     header: RecordHeader
@@ -31,6 +31,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     recorder_fault: str = ""
     record_mono_ns: MonoNs | None = None
     events: tuple[Event, ...] = ()
+    speed: float = 1.0
 
 
 class OperatorBoard:

@@ -16,7 +16,10 @@ from phasemesh.controller.telemetry.records import STEP_NAMES, PeerInput, Source
 from phasemesh.controller.telemetry.tick_metrics import latched_rules
 
 DEAD_AFTER_TICKS = 3
-"""A decision loop that has not turned for longer than this is dead."""
+"""A decision loop that has not turned for longer than this is dead.
+
+Where cabinet time is slower than the wall the loop turns more seldom; where it is faster a busy machine is still slow.
+"""
 
 
 class Status(StrEnum):
@@ -90,11 +93,13 @@ class PhaseView(msgspec.Struct, frozen=True):
 class NeighbourView(msgspec.Struct, frozen=True):
     """One neighbour: its newest message, and how many others were dropped since the agent's start, by reason.
 
-    Boot ids are text because JSON readers round large integers.
+    `hears_us` says whether the neighbour hears this agent in turn, None where that is not known. Boot ids are text
+    because JSON readers round large integers.
     """
 
     neighbour: IntersectionId
     is_fresh: bool
+    hears_us: bool | None
     age_ticks: int | None
     age_s: float | None
     boot_id: str | None
@@ -159,7 +164,7 @@ def liveness(state: OperatorState | None, now: MonoNs) -> LivenessView:
     if state is None:
         return LivenessView(is_alive=False, age_s=None)
     age = age_s(state, now)
-    return LivenessView(is_alive=age <= DEAD_AFTER_TICKS * state.header.tick_s, age_s=age)
+    return LivenessView(is_alive=age <= DEAD_AFTER_TICKS * state.header.tick_s / min(1.0, state.speed), age_s=age)
 
 
 def readiness(state: OperatorState | None, now: MonoNs) -> ReadinessView:
@@ -182,6 +187,7 @@ def health(state: OperatorState | None, now: MonoNs, version: str) -> HealthView
         "guard:latched": [_latch_check(state.record)],
         "detectors:trusted": [_detector_check(state.record)],
         "neighbours:fresh": [_neighbour_check(state.record)],
+        "neighbours:hearing": [_hearing_check(state.record)],
         "recorder:lost": [_recorder_check(state)],
     }
     order = list(Status)
@@ -220,6 +226,14 @@ def _neighbour_check(record: TickRecord | None) -> Check:
     status = Status.DEGRADED if stale else Status.GOOD
     output = f"stale: {', '.join(stale)}" if stale else ""
     return Check(status, observed_value=len(peers) - len(stale), observed_unit=f"of {len(peers)}", output=output)
+
+
+def _hearing_check(record: TickRecord | None) -> Check:
+    peers = record.peers if record else ()
+    deaf = [peer.peer for peer in peers if peer.hears_us is False]
+    status = Status.DEGRADED if deaf else Status.GOOD
+    output = f"do not hear this agent: {', '.join(deaf)}" if deaf else ""
+    return Check(status, observed_value=len(peers) - len(deaf), observed_unit=f"of {len(peers)}", output=output)
 
 
 def _recorder_check(state: OperatorState) -> Check:
@@ -276,6 +290,7 @@ def _neighbour(state: OperatorState, peer: PeerInput) -> NeighbourView:
     return NeighbourView(
         neighbour=peer.peer,
         is_fresh=peer.is_fresh,
+        hears_us=peer.hears_us,
         age_ticks=peer.age_ticks,
         age_s=None if peer.age_ticks is None else peer.age_ticks * state.header.tick_s,
         boot_id=str(message.boot_id) if message else None,

@@ -37,7 +37,7 @@ def gather(
     tells messages that come late.
     """
     started_ns = clock()
-    mailbox.begin(tick)
+    mailbox.begin(tick, own_step)
     _accept_all(transport, mailbox, tick, 0.0, own_step)
     misses = mailbox.missing(step)
     while misses and (left_ns := deadline_ns - clock()) > 0:

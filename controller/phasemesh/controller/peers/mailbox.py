@@ -22,8 +22,9 @@ MAX_FRAME_BYTES = PEER_STATE.max_bytes - len(PEER_STATE.prefix)
 class PeerView(msgspec.Struct, frozen=True):
     """What an agent knows of one neighbour at one tick; all but `peer` and `is_fresh` are None without a message.
 
-    `age_ticks` counts the agent's own ticks since `message` arrived, and those that it was late; `step`, `boot_id` and
-    `seq` are those of `message`. Only a fresh message may be used (invariant I22).
+    `age_ticks` counts the agent's own ticks since `message` arrived, those that it slept through included, and those
+    that the message was late; `step`, `boot_id` and `seq` are those of `message`. Only a fresh message may be used
+    (invariant I22).
     """
 
     peer: IntersectionId
@@ -40,6 +41,8 @@ class _Life(msgspec.Struct, frozen=True):
 
     `lag_steps` is how far the step of that message was behind the agent's own when it came, `least_lag_steps` the
     least of this life: the clocks of two cabinets need not agree, but what came through a backlog is behind others.
+    `arrival_step` is the agent's own step when that message came, None before its first.
+    `since_tick` is the tick from which on the life was heard without a silence longer than the age limit.
     """
 
     boot_id: int
@@ -49,6 +52,8 @@ class _Life(msgspec.Struct, frozen=True):
     message_tick: int
     lag_steps: int = 0
     least_lag_steps: int = 0
+    since_tick: int = 0
+    arrival_step: int | None = None
 
 
 class Mailbox:
@@ -65,10 +70,16 @@ class Mailbox:
         """With `steps_per_tick`, a message that came later than others of its sender is older by that much (F4)."""
         self._steps_per_tick = steps_per_tick
         self._lives: dict[IntersectionId, _Life | None] = dict.fromkeys(neighbours)
-        self._stale_after_ticks = stale_after_ticks
+        self.stale_after_ticks = stale_after_ticks
+        self._own_step: int | None = None
         self._expected: tuple[IntersectionId, ...] = ()
         self._delivered: set[IntersectionId] = set()
         self._faults: Counter[tuple[IntersectionId, str]] = Counter()
+
+    @property
+    def neighbours(self) -> tuple[IntersectionId, ...]:
+        """The neighbours in the order in which they were given."""
+        return tuple(self._lives)
 
     @property
     def heard(self) -> frozenset[IntersectionId]:
@@ -85,9 +96,10 @@ class Mailbox:
         """How many frames of each peer were dropped for each kind of fault; a live read-only view."""
         return MappingProxyType(self._faults)
 
-    def begin(self, tick: int) -> None:
-        """Start `tick`: settle who is expected in it, and that nobody has delivered yet."""
-        oldest = tick - 1 - self._stale_after_ticks
+    def begin(self, tick: int, own_step: int | None = None) -> None:
+        """Start `tick` at the own cabinet's `own_step`: settle who is expected, and that nobody has delivered yet."""
+        self._own_step = own_step
+        oldest = tick - 1 - self.stale_after_ticks
         self._expected = tuple(
             peer for peer, life in self._lives.items() if life is not None and life.heard_tick >= oldest
         )
@@ -102,9 +114,23 @@ class Mailbox:
         if isinstance(message, MessageFault):
             self._faults[arrival.peer, message.kind] += 1
             return message
-        self._lives[arrival.peer] = _lived_on(self._lives[arrival.peer], message, tick, own_step)
+        before = self._lives[arrival.peer]
+        life = _lived_on(before, message, tick, own_step)
+        self._lives[arrival.peer] = msgspec.structs.replace(life, since_tick=self._since_tick(before, life))
         self._delivered.add(arrival.peer)
         return None
+
+    def _since_tick(self, before: _Life | None, life: _Life) -> int:
+        if before is None or before.boot_id != life.boot_id:
+            return life.heard_tick
+        silent_ticks = max(life.heard_tick - before.heard_tick, self._skipped_ticks(before, life))
+        return before.since_tick if silent_ticks <= self.stale_after_ticks else life.heard_tick
+
+    def _skipped_ticks(self, before: _Life, life: _Life) -> int:
+        """Ticks of the peer between its last two messages; its steps go on while the agent itself stands still."""
+        if before.message is None or life.message is None or not self._steps_per_tick:
+            return 0
+        return (life.message.step - before.message.step) // self._steps_per_tick
 
     def _checked(self, arrival: Arrival) -> PeerMessage | MessageFault:
         if arrival.peer not in self._lives:
@@ -134,6 +160,16 @@ class Mailbox:
         """Whether no expected neighbour is `missing`, so that waiting longer is of no use."""
         return not self.missing(step)
 
+    def silent_ticks(self, peer: IntersectionId, tick: int) -> int | None:
+        """Ticks since anything acceptable of the neighbour `peer` came, hellos included; None when nothing ever did."""
+        life = self._lives[peer]
+        return None if life is None else tick - life.heard_tick
+
+    def steady_ticks(self, peer: IntersectionId, tick: int) -> int:
+        """For how long the neighbour `peer` has been heard, in one life and without a silence beyond the age limit."""
+        life = self._lives[peer]
+        return 0 if life is None else tick - life.since_tick
+
     def views(self, tick: int) -> tuple[PeerView, ...]:
         """What is known of each neighbour at `tick`, in the order in which the neighbours were given."""
         return tuple(self._view(peer, life, tick) for peer, life in self._lives.items())
@@ -141,10 +177,10 @@ class Mailbox:
     def _view(self, peer: IntersectionId, life: _Life | None, tick: int) -> PeerView:
         if life is None or life.message is None:
             return PeerView(peer)
-        age_ticks = tick - life.message_tick + self._late_ticks(life)
+        age_ticks = max(tick - life.message_tick, self._passed_ticks(life)) + self._late_ticks(life)
         case = NeighbourCase(
             age_ticks=age_ticks,
-            stale_after_ticks=self._stale_after_ticks,
+            stale_after_ticks=self.stale_after_ticks,
             seq=life.message.seq,
             newest_seq=life.message.seq,
             is_key_known=peer in self._lives,
@@ -159,6 +195,12 @@ class Mailbox:
             is_fresh=neighbour_usable(case) is None,
         )
 
+    def _passed_ticks(self, life: _Life) -> int:
+        """Control intervals of the own cabinet since the message came; without snapshots there are more than ticks."""
+        if not self._steps_per_tick or self._own_step is None or life.arrival_step is None:
+            return 0
+        return (self._own_step - life.arrival_step) // self._steps_per_tick
+
     def _late_ticks(self, life: _Life) -> int:
         return (life.lag_steps - life.least_lag_steps) // self._steps_per_tick if self._steps_per_tick else 0
 
@@ -172,7 +214,9 @@ def _lived_on(life: _Life | None, message: PeerMessage, tick: int, own_step: int
         # A step that goes back is that of a restarted cabinet, whose steps have another beginning.
         if is_same and life is not None and life.message is not None and life.message.step < message.step:
             least_lag_steps = min(life.least_lag_steps, lag_steps)
-        return _Life(message.boot_id, message.seq, tick, message, tick, lag_steps, least_lag_steps)
+        return _Life(
+            message.boot_id, message.seq, tick, message, tick, lag_steps, least_lag_steps, arrival_step=own_step
+        )
     if is_same and life is not None:
         return msgspec.structs.replace(life, seq=message.seq, heard_tick=tick)
     return _Life(message.boot_id, message.seq, tick, None, tick)

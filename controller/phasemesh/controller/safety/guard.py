@@ -8,8 +8,6 @@ a movement.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from phasemesh.contract.command import SignalState
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.history import ServiceHistory
@@ -79,24 +77,3 @@ def _decide(situation: Situation) -> Verdict:
 
 def _first(findings: tuple[Finding, ...], *reactions: Reaction) -> Finding | None:
     return next((finding for finding in findings if finding.reaction in reactions), None)
-
-
-@lru_cache(maxsize=256)
-def _guard_of(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Guard:
-    return Guard(intersection, timings)
-
-
-def judge(case: GuardCase) -> Verdict:
-    """The verdict on the request of `case`; callers with one intersection rather keep a `Guard`."""
-    return _guard_of(case.intersection, case.timings).judge(case)
-
-
-def legal_stages(
-    intersection: Intersection,
-    timings: tuple[StageTiming, ...],
-    signal: SignalState,
-    history: ServiceHistory,
-    now_s: float,
-) -> tuple[bool, ...]:
-    """For each stage, whether a fresh request for it would be granted as asked; see `Guard.legal_stages`."""
-    return _guard_of(intersection, timings).legal_stages(signal, history, now_s)

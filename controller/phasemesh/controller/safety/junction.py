@@ -67,7 +67,6 @@ class Junction(msgspec.Struct, frozen=True):
     opening: tuple[tuple[tuple[int, ...], ...], ...]
     opening_s: tuple[tuple[float, ...], ...]
     revert_s: tuple[float, ...]
-    longest_revert_s: float
 
 
 def survey(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Junction:
@@ -107,7 +106,6 @@ def survey(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Junc
         opening=_opening(intersection),
         opening_s=tuple(tuple(_opening_s(intersection, timings, a, b) for b in stages) for a in stages),
         revert_s=revert_s,
-        longest_revert_s=max(revert_s, default=0.0),
     )
 
 

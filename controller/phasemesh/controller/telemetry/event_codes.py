@@ -54,6 +54,8 @@ class EventCode(IntEnum):
     NEIGHBOUR_STALE = 1010
     NEIGHBOUR_FRESH = 1011
     COMMAND_LOST = 1012
+    UNHEARD_BEGIN = 1013
+    UNHEARD_END = 1014
 
 
 ANNOUNCED = frozenset(
@@ -74,6 +76,8 @@ ANNOUNCED = frozenset(
         EventCode.TROUBLE_BEGIN,
         EventCode.TROUBLE_END,
         EventCode.READBACK_MISMATCH,
+        EventCode.UNHEARD_BEGIN,
+        EventCode.UNHEARD_END,
     }
 )
 """Events that also stand in the log of the process: they are rare, and somebody may have to act."""

@@ -63,6 +63,7 @@ def events_of(header: RecordHeader, before: TickRecord | None, record: TickRecor
         *_unit_events(record, before),
         *_detector_events(header, record, before),
         *_neighbour_events(record, before),
+        *_hearing_events(record, before),
         *_ladder_events(record, before),
         *_decision_events(record),
         *_signal_events(header, record, before),
@@ -144,6 +145,18 @@ def _neighbour_events(record: TickRecord, before: TickRecord | None) -> Iterator
         if peer.is_fresh != was_fresh:
             code = EventCode.NEIGHBOUR_FRESH if peer.is_fresh else EventCode.NEIGHBOUR_STALE
             yield event(record.snapshot.now_s, code, number, peer.peer)
+
+
+def _hearing_events(record: TickRecord, before: TickRecord | None) -> Iterator[Event]:
+    """That a neighbour does not hear this agent, and when that is over or cannot be told any longer."""
+    heard_before = [peer.hears_us for peer in before.peers] if before else [None] * len(record.peers)
+    for number, (peer, did_hear) in enumerate(zip(record.peers, heard_before, strict=False), start=1):
+        if peer.hears_us is False and did_hear is not False:
+            text = f"{peer.peer} does not hear this agent"
+            yield event(record.snapshot.now_s, EventCode.UNHEARD_BEGIN, number, text)
+        elif did_hear is False and peer.hears_us is not False:
+            text = f"{peer.peer} hears this agent" if peer.hears_us else f"{peer.peer} does not tell whom it hears"
+            yield event(record.snapshot.now_s, EventCode.UNHEARD_END, number, text)
 
 
 def _ladder_events(record: TickRecord, before: TickRecord | None) -> Iterator[Event]:

@@ -2,7 +2,8 @@
 
 A file is a sequence of frames, each `length` (4 bytes, big-endian), `crc32` of the body (4 bytes, big-endian) and a
 body of `length` bytes: one MessagePack array whose first element names its struct. The first frame is the
-`RecordHeader`, all others are `TickRecord` or `Gap`. A frame that does not check out costs only itself.
+`RecordHeader`, all others are `TickRecord` or `Gap`, and an `End` where the writer came to an orderly end. A frame that
+does not check out costs only itself.
 
 Recording never disturbs a tick: a full disk stops the writing, counts what is lost, and once there is room again the
 file says how many records are missing.
@@ -39,7 +40,7 @@ from phasemesh.controller.safety.detectors import DetectorFault, DetectorHealth
 from phasemesh.controller.trouble import Circumstances
 from phasemesh.controller.unit_watch import UnitWatch
 
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 """Longest body that a reader believes in; a record of a large intersection is a few kilobytes."""
@@ -86,11 +87,16 @@ class RecordHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class PeerInput(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The newest message of one neighbour, its age in ticks, and whether it was used; None when there never was one."""
+    """The newest message of one neighbour, its age in ticks, and whether it was used; None when there never was one.
+
+    `hears_us` is whether the neighbour hears this agent in turn, None where that was not known. No decision depends
+    on it.
+    """
 
     peer: IntersectionId
     age_ticks: int | None
     is_fresh: bool
+    hears_us: bool | None
     message: PeerMessage | None
 
 
@@ -157,6 +163,10 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     count: int
 
 
+class End(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="end"):
+    """Nothing follows: the writer closed the file and left nothing undeclared."""
+
+
 class Damage(msgspec.Struct, frozen=True):
     """Bytes of a file that hold no intact record: a torn tail, or a spot that was altered."""
 
@@ -168,14 +178,18 @@ class Damage(msgspec.Struct, frozen=True):
 RecordItem = TickRecord | Gap | Damage
 
 _ENCODER = msgspec.msgpack.Encoder()
-_ITEM_DECODER: msgspec.msgpack.Decoder[TickRecord | Gap] = msgspec.msgpack.Decoder(TickRecord | Gap)
+_ITEM_DECODER: msgspec.msgpack.Decoder[TickRecord | Gap | End] = msgspec.msgpack.Decoder(TickRecord | Gap | End)
 _HEADER_DECODER = msgspec.msgpack.Decoder(RecordHeader)
 _PREFIX = struct.Struct(">II")
 
 
-def _frame(item: RecordHeader | TickRecord | Gap) -> bytes:
+def _frame(item: RecordHeader | TickRecord | Gap | End) -> bytes:
     body = _ENCODER.encode(item)
     return _PREFIX.pack(len(body), zlib.crc32(body)) + body
+
+
+END_MARK = _frame(End())
+"""The last bytes of a file that is whole to its end."""
 
 
 class RecordWriter:
@@ -246,7 +260,7 @@ class RecordWriter:
 
     def _append(self, data: bytes) -> None:
         file = self._file
-        if file is None or (self._size_bytes > 0 and self._size_bytes + len(data) > self._max_bytes):
+        if file is None or (self._size_bytes > 0 and self._size_bytes + len(data) + len(END_MARK) > self._max_bytes):
             file = self._begin_file()
         if self._size_bytes == 0:
             data = self._header + data
@@ -276,8 +290,20 @@ class RecordWriter:
         self.lost += count
         self._undeclared += count
 
+    def _mark_end(self, file: FileIO) -> None:
+        """Say that nothing is missing behind the last record, unless something is."""
+        if self._undeclared or self.fault or self._size_bytes == 0:
+            return
+        try:
+            file.seek(self._size_bytes)
+            _write_all(file, END_MARK)
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(self._size_bytes)
+
     def _let_go(self) -> None:
         if self._file is not None:
+            self._mark_end(self._file)
             # Everything was handed to the system before; a late complaint of close() has no one left to help.
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -306,6 +332,11 @@ def read_records(path: Path, spec_hash: str = SPEC_HASH) -> tuple[RecordHeader, 
     return _header(path, body, spec_hash), _items(data, _PREFIX.size + len(body))
 
 
+def has_end_mark(path: Path) -> bool:
+    """Whether the writer of the file at `path`, which `read_records` could read, came to an orderly end there."""
+    return path.read_bytes().endswith(END_MARK)
+
+
 def _header(path: Path, body: bytes, spec_hash: str) -> RecordHeader:
     try:
         tag, version, found = msgspec.msgpack.decode(body, type=list[msgspec.Raw])[:3]
@@ -328,11 +359,12 @@ def _items(data: bytes, offset: int) -> Iterator[RecordItem]:
             yield Damage(offset, end - offset, item)
         else:
             end = offset + _PREFIX.size + _PREFIX.unpack_from(data, offset)[0]
-            yield item
+            if not isinstance(item, End):
+                yield item
         offset = end
 
 
-def _item_at(data: bytes, offset: int) -> TickRecord | Gap | str:
+def _item_at(data: bytes, offset: int) -> TickRecord | Gap | End | str:
     body = _body_at(data, offset)
     if isinstance(body, str):
         return body

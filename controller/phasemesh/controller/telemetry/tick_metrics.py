@@ -13,6 +13,7 @@ from phasemesh.contract.command import Interval, SignalState
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder_table import ROWS, Ending, Rung
 from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
+from phasemesh.controller.telemetry.refusals import RefusalCounts
 
 DECISION_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 UNKNOWN_NEIGHBOUR = "unknown"
@@ -37,9 +38,10 @@ class TickSummary(msgspec.Struct, frozen=True):
     `now_s` is cabinet time, `uptime_s` monotonic time since the agent's start. `signal` is what was seen before
     the command of the tick. `rejected_rule` is the rule by which the guard changed the wanted stage and
     `adapter_error` the kind of a driver's fault, both empty for none. `neighbour_ages_s` are in the order of
-    `Intersection.neighbours`, None for one never heard. `drops` and `store_write_errors` are totals since the
-    agent's start. `latched` are the rules whose breach waits for an operator, of the agent and of its cabinet;
-    `detector_faults` are pairs of lane and kind; `clock_step_s` is how far the wall clock jumped.
+    `Intersection.neighbours`, None for one never heard, and so are `neighbours_hear_us`, None where it is not known.
+    `drops` and `store_write_errors` are totals since the agent's start. `latched` are the rules whose breach waits for
+    an operator, of the agent and of its cabinet; `detector_faults` are pairs of lane and kind; `clock_step_s` is how
+    far the wall clock jumped.
     """
 
     rung: Rung
@@ -52,6 +54,7 @@ class TickSummary(msgspec.Struct, frozen=True):
     rejected_rule: str = ""
     adapter_error: str = ""
     neighbour_ages_s: tuple[float | None, ...] = ()
+    neighbours_hear_us: tuple[bool | None, ...] = ()
     drops: tuple[DropCount, ...] = ()
     store_write_errors: int = 0
     latched: frozenset[str] = frozenset()
@@ -87,6 +90,7 @@ def summarise(
         adapter_error=adapter_error,
         comm_misses=len(record.comm_misses),
         neighbour_ages_s=tuple(None if peer.age_ticks is None else peer.age_ticks * tick_s for peer in record.peers),
+        neighbours_hear_us=tuple(peer.hears_us for peer in record.peers),
         drops=drops,
         store_write_errors=store_write_errors,
         latched=latched_rules(record),
@@ -103,10 +107,12 @@ def latched_rules(record: TickRecord) -> frozenset[str]:
 
 
 class TickMetrics:
-    """The metrics of one agent; `registry` is what `/metrics` shows."""
+    """The metrics of one agent; `registry` is what `/metrics` shows, `refusals` the part that no tick counts."""
 
     def __init__(self, header: RecordHeader) -> None:
         self.registry = CollectorRegistry()
+        self.refusals = RefusalCounts()
+        self.registry.register(self.refusals)
         self._last: TickSummary | None = None
         self._dropped: dict[tuple[str, str], int] = {}
         self._name_build(header)
@@ -169,6 +175,15 @@ class TickMetrics:
         self._ages = [ages.labels(name) for name in neighbours]
         for age in self._ages:
             age.set(math.inf)
+        hears_us = Gauge(
+            "tsc_neighbour_hears_us",
+            "1 while a neighbour hears this agent, 0 while it does not; NaN where that is not known.",
+            ["neighbour"],
+            registry=self.registry,
+        )
+        self._hears_us = [hears_us.labels(name) for name in neighbours]
+        for heard in self._hears_us:
+            heard.set(math.nan)
         self._neighbours = frozenset(neighbours)
         self._drops = Counter(
             "tsc_neighbour_messages_dropped",
@@ -206,13 +221,18 @@ class TickMetrics:
         self._duration.observe(summary.decision_s)
         self._last_decision.set(summary.uptime_s)
         self._note_faults(summary, 0 if last is None else last.store_write_errors)
-        for age, age_s in zip(self._ages, summary.neighbour_ages_s, strict=False):
-            age.set(math.inf if age_s is None else age_s)
-        self._note_drops(summary.drops)
+        self._note_neighbours(summary)
         if last is not None:
             for stage, green_s in green_seconds(last.signal, last.now_s, summary.signal, summary.now_s):
                 self._green[stage].inc(green_s)
         self._last = summary
+
+    def _note_neighbours(self, summary: TickSummary) -> None:
+        for age, age_s in zip(self._ages, summary.neighbour_ages_s, strict=False):
+            age.set(math.inf if age_s is None else age_s)
+        for heard, hears_us in zip(self._hears_us, summary.neighbours_hear_us, strict=False):
+            heard.set(math.nan if hears_us is None else hears_us)
+        self._note_drops(summary.drops)
 
     def _note_faults(self, summary: TickSummary, stored_before: int) -> None:
         if summary.is_deadline_missed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from phasemesh.contract.command import Command
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.service import CabinetBoard
@@ -15,11 +16,13 @@ from phasemesh.sim_harness.agent_processes import Outfit
 from phasemesh.sim_harness.faults.injection import Injection, Outcome
 from phasemesh.sim_harness.faults.means import MEANS, START_STEPS_PER_S, Place
 from phasemesh.sim_harness.faults.planned import PlannedFault
-from phasemesh.sim_harness.faults.relay import Link, RelayBoard
+from phasemesh.sim_harness.faults.relay import Link, LinkBoard, RelayBoard
+from phasemesh.sim_harness.faults.routes import RouteBoard
 from phasemesh.sim_harness.faults.service import ServiceFaults
 from phasemesh.sim_harness.faults.sites import AgentSites
 from phasemesh.sim_harness.faults.stage import Stage
 from phasemesh.sim_harness.faults.table import ROWS
+from phasemesh.sim_harness.provision import agent_proofs
 
 EVIDENCE_NAME = "faults.json"
 GIVE_UP_S = 120.0
@@ -72,11 +75,16 @@ class Attack:
         stage.sites = AgentSites(common, common / "agents", stage.agents.site_keys)
         stage.service = ServiceFaults(server.config.app, board)  # type: ignore[arg-type]
         server.config.app = stage.service
-        stage.relays = RelayBoard(stage.sites.publishes_at)
-        await stage.relays.start(self._disturbed_links())
-        stage.sites.write_all(stage.relays.endpoint)
+        stage.proofs = agent_proofs(common, stage.agents.site_keys)
+        stage.links = self._link_board()
+        await stage.links.start(self._disturbed_links())
+        stage.sites.write_all(stage.links.endpoint)
         for name in stage.agents.names:
             self._equip(name)
+
+    def _link_board(self) -> LinkBoard:
+        network, publishes_at = self.stage.network, self.stage.sites.publishes_at
+        return RelayBoard(publishes_at) if network is None else RouteBoard(network, publishes_at)
 
     def _disturbed_links(self) -> list[Link]:
         """All links of a city in which links fail at all."""
@@ -155,13 +163,17 @@ class Attack:
         """The life `boot_id` of `name` took its lease."""
         self.stage.leased.add((name, boot_id))
 
+    def note_command(self, command: Command) -> None:
+        """The cabinet heard `command`, so that the life which sent it is there."""
+        self.stage.leased.add((command.intersection_id, command.boot_id))
+
     async def close(self) -> None:
         """End what is at work and write down what happened."""
         for injection in tuple(self._active):
             await self._end(injection)
         for injection in tuple(self._ending):
             self._note_over(injection, self.stage.elapsed_s)
-        await self.stage.relays.close()
+        await self.stage.links.close()
         evidence = Evidence(self._begin_s, tuple(self._happened), _frozen(self._modes))
         (self._report / EVIDENCE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(evidence)))
 

@@ -1,4 +1,4 @@
-"""Faults F3, F20 and F21 of whole links, by the relays below ZeroMQ."""
+"""Faults F3, F20 and F21 of whole links, by relays below ZeroMQ or the routes of namespaces, and F11 by a dead port."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class LinksFrozen(Injection):
 
     async def begin(self) -> None:
         """Disturb the links."""
-        self.stage.relays.set_state(self.links(), self.state)
+        self.stage.links.set_state(self.links(), self.state)
 
     async def end(self) -> None:
         """Open them again."""
-        self.stage.relays.set_state(self.links(), LinkState.OPEN)
+        self.stage.links.set_state(self.links(), LinkState.OPEN)
 
 
 class LinksCut(LinksFrozen):
@@ -43,3 +43,27 @@ class Partition(LinksCut):
             for peer in self.stage.cabinets[name].intersection.neighbours
             if (name in half) != (peer in half)
         ]
+
+
+class Unplugged(Injection):
+    """The network of the targets is gone: neighbours, cabinet and operators at once; loopback is all that is left."""
+
+    async def begin(self) -> None:
+        """Take their devices down."""
+        self._plug(is_in=False)
+        for name in self.targets:
+            self.stage.leave(name)
+            self.stage.forget(name)
+
+    async def end(self) -> None:
+        """Take them up again."""
+        self._plug(is_in=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the targets have reached their cabinets again: TCP tries anew at its own pace (RFC 6298)."""
+        return all(self.stage.is_up(name) for name in self.targets)
+
+    def _plug(self, *, is_in: bool) -> None:
+        for name in self.targets:
+            self.stage.network_of_namespaces().plug(name, is_in=is_in)

@@ -16,6 +16,7 @@ from phasemesh.sim_harness.faults.policy import POLICY_MEANS
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.faults.service import SERVICE_TROUBLES
 from phasemesh.sim_harness.faults.stage import Stage
+from phasemesh.sim_harness.faults.table import UNPLUGGED
 from phasemesh.sim_harness.faults.transport import DELAY
 from phasemesh.sim_harness.faults.wall_clock import WALL_JUMP
 
@@ -24,7 +25,8 @@ class Place(StrEnum):
     """Where a means takes hold."""
 
     AGENT = "inside the agent's process"
-    LINK = "relay between two agents"
+    LINK = "relay between two agents, or route of their namespaces"
+    NETWORK = "the agent's network, with namespaces only"
     CABINET = "service of the cabinet"
     PROCESS = "the agent's process"
     START = "what the agent starts from"
@@ -60,6 +62,7 @@ MEANS: dict[str, Means] = {
     "links-frozen": Means(Place.LINK, link_faults.LinksFrozen, WIRE_STEPS_PER_S),
     "links-cut": Means(Place.LINK, link_faults.LinksCut, WIRE_STEPS_PER_S),
     "partition": Means(Place.LINK, link_faults.Partition, WIRE_STEPS_PER_S),
+    UNPLUGGED: Means(Place.NETWORK, link_faults.Unplugged, WIRE_STEPS_PER_S),
     **{name: Means(Place.CABINET, cabinet_faults.ServiceTrouble, SERVICE_STEPS_PER_S) for name in SERVICE_TROUBLES},
     **{name: Means(Place.CABINET, cabinet_faults.TakenOver) for name in cabinet_faults.OVERRIDES},
     "second-daemon": Means(Place.PROCESS, cabinet_faults.SecondDaemon, START_STEPS_PER_S),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
-from phasemesh.contract.messages import PeerMessage, decode_message, encode_message
+from phasemesh.contract.messages import ECHOLESS_VERSION, PeerMessage, decode_message, encode_message
 from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
 
@@ -17,6 +17,8 @@ FLOOD_FRAMES = 100
 OVERSIZE_BYTES = 10 * PEER_STATE.max_bytes
 STRANGER = IntersectionId("an intersection that is elsewhere")
 NEXT_WIRE_VERSION = 99
+OLD_VERSION = "message-version-before"
+"""Messages as agents send them that were not upgraded yet; they must be used."""
 
 Past = Sequence[bytes]
 """Frames of the same link that arrived before, the oldest first."""
@@ -66,6 +68,10 @@ def _of_next_version(frame: bytes, _past: Past, _draws: random.Random, _strength
     return _changed(frame, version=NEXT_WIRE_VERSION)
 
 
+def _of_version_before(frame: bytes, _past: Past, _draws: random.Random, _strength: float) -> list[bytes]:
+    return _changed(frame, version=ECHOLESS_VERSION)
+
+
 def _of_other_spec(frame: bytes, _past: Past, _draws: random.Random, _strength: float) -> list[bytes]:
     return _changed(frame, spec_hash="0" * 16)
 
@@ -85,6 +91,7 @@ MESSAGE_TROUBLES: dict[str, Trouble] = {
     "message-flood": _flooded,
     "message-forge": _forged,
     "message-version": _of_next_version,
+    OLD_VERSION: _of_version_before,
     "message-spec": _of_other_spec,
     "message-nan": _not_finite,
 }

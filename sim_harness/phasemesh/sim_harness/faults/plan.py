@@ -31,19 +31,26 @@ def chosen_kinds(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def plan_faults(seed: int, neighbours: Neighbours, length_s: float, kinds: Sequence[str]) -> tuple[PlannedFault, ...]:
+def plan_faults(
+    seed: int,
+    neighbours: Neighbours,
+    length_s: float,
+    kinds: Sequence[str],
+    *,
+    has_namespaces: bool = False,
+) -> tuple[PlannedFault, ...]:
     """A plan in which each of `kinds` occurs once in every full hour of `length_s`, or once in a shorter run.
 
     Faults follow each other with time to heal between them; those that last very long run beside the others, on an
-    agent that is spared meanwhile. The variants of a row take turns from hour to hour and from seed to seed. Equal
-    arguments give equal plans.
+    agent that is spared meanwhile. The variants of a row take turns from hour to hour and from seed to seed; those
+    that need namespaces are among them only with `has_namespaces`. Equal arguments give equal plans.
 
     Raises:
         InputError: The time is too short, or the city has no links for a fault of links.
     """
     hours = max(1, int(length_s // HOUR_S))
     block_s = min(length_s, HOUR_S)
-    city = _City(seed, neighbours)
+    city = _City(seed, neighbours, has_namespaces)
     planned = [
         fault
         for hour in range(hours)
@@ -56,7 +63,8 @@ def plan_faults(seed: int, neighbours: Neighbours, length_s: float, kinds: Seque
 class _City:
     """Who can be hit, in an order that keeps hits on the same agent far apart."""
 
-    def __init__(self, seed: int, neighbours: Neighbours) -> None:
+    def __init__(self, seed: int, neighbours: Neighbours, has_namespaces: bool) -> None:
+        self.has_namespaces = has_namespaces
         self.draws = Random(seed)  # noqa: S311 (a plan must be repeatable, not secret)
         self.neighbours = neighbours
         self._queue = sorted(neighbours)
@@ -105,7 +113,8 @@ def _in_turn(
     now_s = begin_s
     for row, pause in zip(rows, pauses, strict=False):
         now_s += spare_s * pause / sum(pauses)
-        variant = row.variants[turn % len(row.variants)]
+        variants = [each for each in row.variants if city.has_namespaces or not each.needs_namespaces]
+        variant = variants[turn % len(variants)]
         targets, peers = _REACHES[row.reach](city, on, spared)
         yield PlannedFault(
             fault=row.id,

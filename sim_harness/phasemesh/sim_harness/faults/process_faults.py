@@ -136,7 +136,9 @@ class DeadLoop(Killed):
                 self.stage.start(name)
 
     async def _is_live(self, name: IntersectionId) -> bool:
-        return self.stage.agents.is_alive(name) and await _says_live(self.stage.operators[name])
+        if not self.stage.agents.is_alive(name):
+            return False
+        return await _says_live(self.stage.operators[name], self.stage.proofs[name])
 
     async def end(self) -> None:
         """Start again whatever the supervisor missed."""
@@ -147,10 +149,10 @@ class DeadLoop(Killed):
                 self.stage.start(name)
 
 
-async def _says_live(address: str) -> bool:
+async def _says_live(address: str, proof: dict[str, str]) -> bool:
     """What a supervisor concludes from /livez; a process that answers nothing is left to its other checks."""
     await asyncio.sleep(LIVENESS_EVERY_S)
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False, headers=proof) as client:
         try:
             return (await client.get(f"http://{address}/livez")).status_code == httpx.codes.OK
         except httpx.HTTPError:

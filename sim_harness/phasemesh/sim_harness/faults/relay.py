@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from phasemesh.contract.units import IntersectionId
 
@@ -32,6 +32,22 @@ class Link(NamedTuple):
 
     reader: IntersectionId
     peer: IntersectionId
+
+
+class LinkBoard(Protocol):
+    """The links of a city, as far as faults disturb them: by relays, or by the routes of a network."""
+
+    async def start(self, links: Iterable[Link]) -> None:
+        """Be ready to disturb `links`."""
+
+    def endpoint(self, link: Link) -> str | None:
+        """Where `link.reader` finds `link.peer`; None where the site says it."""
+
+    def set_state(self, links: Iterable[Link], state: LinkState) -> None:
+        """Open, freeze or cut `links`."""
+
+    async def close(self) -> None:
+        """Let go of all links."""
 
 
 class Relay:

@@ -15,12 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.site import SiteIntersection
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.access.seal import seal
 from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.peers.keys import KeyPair, generate_keypair, write_secret
 from phasemesh.controller.policy.bundle import find_bundle
 from phasemesh.controller.site_folder import (
-    DESCRIPTIONS,
     SITE_NAME,
     intersection_path,
     read_intersection,
@@ -29,6 +27,7 @@ from phasemesh.controller.site_folder import (
     secret_path,
 )
 from phasemesh.sim_harness.faults.relay import Link
+from phasemesh.sim_harness.provision import seal_anew
 
 EndpointOf = Callable[[Link], str | None]
 
@@ -99,8 +98,8 @@ class AgentSites:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self._common, folder, ignore=shutil.ignore_patterns(self._folder.name))
         write_secret(secret_path(folder, number), keypair.secret)
-        files = {SITE_NAME: site, intersection_path(folder, number).relative_to(folder).as_posix(): entry}
-        for path, value in files.items():
-            (folder / path).write_bytes(msgspec.json.encode(value))
-        sealed = [folder / SITE_NAME, *(folder / DESCRIPTIONS).glob("*.json")]
-        seal(folder, {path.relative_to(folder).as_posix(): path.read_bytes() for path in sealed}, self._signer)
+        files = {
+            folder / SITE_NAME: msgspec.json.encode(site),
+            intersection_path(folder, number): msgspec.json.encode(entry),
+        }
+        seal_anew(folder, files, self._signer)

@@ -34,11 +34,17 @@ class Reach(StrEnum):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One way to inject a fault: its means and strength, and the least depth by which the targets must show it."""
+    """One way to inject a fault: its means and strength, and the least depth by which the targets must show it.
+
+    `deepest` is how far they may fall where that is less than the row allows. What `needs_namespaces` is left out of
+    the plan where agents have no network namespaces of their own.
+    """
 
     means: str
     strength: float = 0.0
     least: Depth = Depth.COORDINATED
+    deepest: Depth | None = None
+    needs_namespaces: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -65,6 +71,8 @@ LONG_S = 300.0
 RESUME_S = 60.0
 """Time after preemption or manual control in which an agent leaves its cabinet alone (invariant I11)."""
 
+UNPLUGGED = "network-gone"
+"""The one means that needs a network of its own for each agent."""
 CITY = "sim_harness/test_fault_city.py"
 """Where all faults are injected into a city of processes."""
 _LOST = Depth.MISSES
@@ -188,10 +196,11 @@ FAULTS: tuple[Fault, ...] = (
             Variant("cabinet-error", least=_GONE),
             Variant("cabinet-hang", least=_GONE),
             Variant("cabinet-torn", least=_GONE),
+            Variant(UNPLUGGED, least=_GONE, needs_namespaces=True),
         ),
         30.0,
         _GONE,
-        (CITY, "sim_harness/test_fault_cabinets.py"),
+        (CITY, "sim_harness/test_fault_cabinets.py", "sim_harness/test_namespace_faults.py"),
     ),
     Fault(
         "F12",
@@ -283,11 +292,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "F21",
         "One agent hears the other, but not the other way round",
-        "the deaf side treats the other as silent",
+        "the deaf side treats the other as silent; the other tells that it is not heard",
         (Variant("links-cut", least=_LOST),),
         20.0,
         Depth.ISOLATED,
-        (CITY, "sim_harness/test_fault_links.py"),
+        (CITY, "sim_harness/test_fault_links.py", "controller/test_agent_echo.py"),
         reach=Reach.DIRECTION,
     ),
     Fault(
@@ -373,11 +382,20 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "F30",
         "Neighbours speak another version",
-        "they are counted and dropped; the agent is isolated",
-        (Variant("message-version", least=_LOST), Variant("message-spec", least=_LOST)),
+        "the version before is used; others are counted and dropped, and the agent is isolated",
+        (
+            Variant("message-version", least=_LOST),
+            Variant("message-version-before", deepest=_LOST),
+            Variant("message-spec", least=_LOST),
+        ),
         30.0,
         Depth.ISOLATED,
-        (CITY, "sim_harness/test_fault_messages.py"),
+        (
+            CITY,
+            "sim_harness/test_fault_messages.py",
+            "sim_harness/test_mixed_versions.py",
+            "controller/test_agent_echo.py",
+        ),
         reach=Reach.LINKED,
     ),
 )

@@ -14,7 +14,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.report.page import banner, heading, page, paragraph, picture, table
 from phasemesh.sim_harness.report.run_report import DELAY_MEANING, PAGE_NAME, unsafe_line
 from phasemesh.sim_harness.report.strip_plot import strip_png
-from phasemesh.sim_harness.report.table import COLUMNS, Summary, summary_rows, table_text
+from phasemesh.sim_harness.report.table import COLUMNS, Summary, columns_for, summary_rows, table_text
 from phasemesh.sim_harness.result import LOCK_DELAY_S, RunResult
 
 JSON_NAME = "results.json"
@@ -110,7 +110,7 @@ def _warnings(results: Sequence[RunResult]) -> list[str]:
 
 def _section(scenario: str, rows: Sequence[Summary]) -> list[str]:
     runs = [run for row in rows for run in row.measured]
-    headers, cells = table_text(rows, COLUMNS)
+    headers, cells = table_text(rows, columns_for(rows, COLUMNS))
     marked = frozenset(index for index, row in enumerate(rows) if row.is_best_rule)
     best = ", ".join(row.label for row in rows if row.is_best_rule) or "none among these runs"
     return [

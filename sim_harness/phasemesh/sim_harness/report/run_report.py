@@ -14,7 +14,7 @@ from phasemesh.sim_harness.report.bar_plots import WORST, intersections_png, lat
 from phasemesh.sim_harness.report.facts import FACTS, SAFETY
 from phasemesh.sim_harness.report.map_plot import edge_losses, map_png, read_road_map
 from phasemesh.sim_harness.report.page import banner, fact_table, folded_list, heading, page, paragraph, picture, table
-from phasemesh.sim_harness.report.table import RUN_COLUMNS, best_rule, run_rows, summary_rows, table_text
+from phasemesh.sim_harness.report.table import RUN_COLUMNS, best_rule, columns_for, run_rows, summary_rows, table_text
 from phasemesh.sim_harness.report.time_plots import due_bins, due_png, series_png
 from phasemesh.sim_harness.result import LOCK_DELAY_S, RunResult
 
@@ -133,7 +133,7 @@ def _warnings(result: RunResult) -> list[str]:
 def _comparison(material: RunMaterial) -> list[str]:
     rows = run_rows(material.result, material.others)
     best = best_rule(rows[0], summary_rows([material.result, *material.others]))
-    headers, cells = table_text(rows, RUN_COLUMNS)
+    headers, cells = table_text(rows, columns_for(rows, RUN_COLUMNS))
     told = (
         f"The best rule among these runs is {best.label}: median delay {best.median_delay_s:,.2f} s, "
         f"runs {len(best.measured)}."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from phasemesh.sim_harness.controllers import RULE_TICK_S, SUMO_PROGRAMS
+from phasemesh.sim_harness.controllers import LOCAL_CITIES, RULE_TICK_S, SUMO_PROGRAMS
 from phasemesh.sim_harness.options import AgentsMode
 from phasemesh.sim_harness.result import RunResult
 
@@ -90,8 +90,11 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def is_rule(result: RunResult) -> bool:
-    """Whether SUMO's own control or a rule decided; a bundle by the name of a rule is told by its processes only."""
-    is_named_so = result.controller in SUMO_PROGRAMS or result.controller in RULE_TICK_S
+    """Whether SUMO's own control, a rule or the local plans decided, which nobody trained.
+
+    A bundle by the name of a rule is told by its processes only.
+    """
+    is_named_so = any(result.controller in names for names in (SUMO_PROGRAMS, RULE_TICK_S, LOCAL_CITIES))
     return is_named_so and result.agents_mode != AgentsMode.PROCESSES.value
 
 
@@ -168,13 +171,19 @@ def terminal_table(
     results: Sequence[RunResult], columns: Sequence[Column] | None = None
 ) -> tuple[list[str], list[list[str]]]:
     """Headers and rows as text, one row for each scenario and controller; `columns` are `COLUMNS` unless given."""
-    chosen = (SCENARIO, *(COLUMNS if columns is None else columns))
-    return table_text(summary_rows(results), chosen)
+    rows = summary_rows(results)
+    return table_text(rows, [SCENARIO, *columns_for(rows, COLUMNS if columns is None else columns)])
 
 
 def table_text(rows: Sequence[Summary], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
     """Headers and cells of `rows` as text."""
     return [column.header for column in columns], [[column.text(row) for column in columns] for row in rows]
+
+
+def columns_for(rows: Sequence[Summary], columns: Sequence[Column]) -> list[Column]:
+    """`columns` without those about people where no run of `rows` has any."""
+    has_people = any(run.people.count for row in rows for run in row.runs)
+    return [column for column in columns if has_people or column not in PEOPLE_COLUMNS]
 
 
 def _mean(pick: Callable[[RunResult], float]) -> Callable[[Summary], float]:
@@ -189,6 +198,12 @@ def _trips(row: Summary) -> int | None:
     """Trips of the monitor under a controller of ours; programs of SUMO are not ours to judge."""
     runs = [run for run in row.runs if run.agents_mode != "none"]
     return sum(run.monitor_trips for run in runs) if runs else None
+
+
+def _people_waiting_s(row: Summary) -> float | None:
+    """Over all people of all runs; nothing where nobody set out."""
+    people = [run.people for run in row.measured if run.people.count]
+    return statistics.fmean([each.waiting_s for each in people], [each.count for each in people]) if people else None
 
 
 def _spread(row: Summary) -> str:
@@ -209,6 +224,12 @@ def _marks(row: Summary) -> str:
 SCENARIO = Column("Scenario", "", lambda row: row.scenario)
 CONTROLLER = Column("Controller", "", lambda row: row.label)
 RATIO = Column("Delay / best rule", "", lambda row: row.ratio, ".3f")
+PEOPLE_COLUMNS: tuple[Column, ...] = (
+    Column("People", "", _mean(lambda run: run.people.count), ",.0f"),
+    Column("People waiting", "s", _people_waiting_s, ",.1f"),
+    Column("People under way", "", _mean(lambda run: run.people.unfinished), ",.1f"),
+)
+"""Of those on foot; left out where there are none."""
 
 COLUMNS: tuple[Column, ...] = (
     CONTROLLER,
@@ -223,6 +244,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("Completed", "veh", _mean(lambda run: run.completed), ",.1f"),
     Column("Unfinished", "veh", _mean(lambda run: run.unfinished), ",.1f", "Under way, veh"),
     Column("Undeparted", "veh", _mean(lambda run: run.undeparted), ",.1f", "Not in, veh"),
+    *PEOPLE_COLUMNS,
     Column("Collisions", "total", _total(lambda run: run.collisions), ",d", "Crashes"),
     Column("Monitor trips", "total", _trips, ",d"),
 )
@@ -239,6 +261,7 @@ RUN_COLUMNS: tuple[Column, ...] = (
     Column("Completed", "veh", _total(lambda run: run.completed), ",d"),
     Column("Unfinished", "veh", _total(lambda run: run.unfinished), ",d", "Under way, veh"),
     Column("Undeparted", "veh", _total(lambda run: run.undeparted), ",d", "Not in, veh"),
+    *PEOPLE_COLUMNS,
     Column("Collisions", "", _total(lambda run: run.collisions), ",d", "Crashes"),
     Column("Emergency stops", "", _total(lambda run: run.emergency_stops), ",d"),
     Column("Teleports", "", _total(lambda run: run.teleports), ",d"),
@@ -257,6 +280,7 @@ TERMINAL_TITLES = frozenset(
         "Locked",
         "Unfinished",
         "Undeparted",
+        "People waiting",
         "Collisions",
         "Monitor trips",
     }
@@ -279,6 +303,6 @@ def comparison_table(results: Sequence[RunResult]) -> tuple[list[str], list[list
 def _narrow(
     rows: Sequence[Summary], columns: Sequence[Column], titles: frozenset[str]
 ) -> tuple[list[str], list[list[str]]]:
-    chosen = [column for column in columns if column.title in titles]
+    chosen = [column for column in columns_for(rows, columns) if column.title in titles]
     _, cells = table_text(rows, chosen)
     return [column.short or column.header for column in chosen], cells

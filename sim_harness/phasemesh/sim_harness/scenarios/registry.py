@@ -41,14 +41,18 @@ _BENCHMARKS = {
     "arterial4x4": _SYNTHETIC,
 }
 """The maps of RESCO with the hour that RESCO measures; they are read where they are installed, never copied."""
-_GENERATED = ("grid3x3", "grid5x5", "grid13x13", "walk2x2", "walk3x3")
-"""The generated grids that are listed; every other size of `gridNxM` and `walkNxM` (with people on foot) works too."""
+_GENERATED = {
+    **dict.fromkeys(("grid3x3", "grid5x5", "grid13x13"), "any gridNxM"),
+    **dict.fromkeys(("walk2x2", "walk3x3"), "any walkNxM, with people on foot"),
+}
+"""The generated grids that are listed, each with the names of its kind, of which every size works."""
 
 
 def list_scenarios() -> tuple[ScenarioEntry, ...]:
     """The known names with source and licence; any `gridNxM`, `walkNxM` and path to a `.sumocfg` can be run too."""
     benchmarks = tuple(ScenarioEntry(name, row.source, row.licence) for name, row in _BENCHMARKS.items())
-    return (*(ScenarioEntry(name, SOURCE, LICENCE) for name in _GENERATED), *benchmarks)
+    generated = tuple(ScenarioEntry(name, f"{SOURCE}; {kind}", LICENCE) for name, kind in _GENERATED.items())
+    return (*generated, *benchmarks)
 
 
 def find_scenario(name_or_path: str | Path) -> Scenario:

@@ -37,6 +37,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     seconds: float | None = None
     profile: str = "benchmark"
+    has_namespaces: bool = False
 
 
 def streets_of(course: Course) -> Streets:
@@ -67,6 +68,7 @@ def request_of(course: Course, folder: str, faults: tuple[PlannedFault, ...]) ->
         seed=course.seed,
         keeps_records=True,
         faults=faults,
+        has_namespaces=course.has_namespaces,
     )
 
 
@@ -77,7 +79,7 @@ def run_torture(course: Course, faults_text: str) -> Judgement:
         PhasemeshError: The run cannot be made, in one line.
     """
     kinds = chosen_kinds(faults_text)
-    faults = plan_faults(course.seed, streets_of(course), length_s(course), kinds)
+    faults = plan_faults(course.seed, streets_of(course), length_s(course), kinds, has_namespaces=course.has_namespaces)
     request = request_of(course, TORTURED, faults)
     city = City(resolve(request), screen := Screen(f"{course.scenario} under {len(faults)} faults"))
     with screen:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from phasemesh.contract.messages import ECHOLESS_VERSION
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened
+from phasemesh.sim_harness.faults.messages import OLD_VERSION
+from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Depth, Fault, Variant
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.torture.timeline import LostRecords, Timeline, lost_records, read_timelines
@@ -108,6 +111,7 @@ def _verdict(
     recovered_s = max(known) - each.over_s if len(known) == len(recoveries) else None
     failures = [*_failures_of_depth(row, each, targets), *_failures_of_recovery(recovered_s, allowed_s)]
     failures += _failures_of_age(window, targets)
+    failures += _UNSEEN[planned.means](planned, window, timelines) if planned.means in _UNSEEN else ()
     failures += [outcome.text for outcome in each.outcomes if not outcome.is_good]
     failures += _failures_of_others(each, window, timelines, happened)
     return Verdict(
@@ -130,10 +134,11 @@ def _failures_of_depth(row: Fault, each: Happened, targets: list[Timeline]) -> I
     """A target that fell too far, or a fault that nobody noticed, which then proves nothing."""
     window = each.planned.start_s, each.over_s
     deepest = max(timeline.deepest(*window) for timeline in targets)
-    least = _variant(row, each).least
-    if deepest > row.deepest:
-        yield f"fell to {deepest.name}, may fall to {row.deepest.name}"
-    if deepest < least:
+    variant = _variant(row, each)
+    allowed = row.deepest if variant.deepest is None else variant.deepest
+    if deepest > allowed:
+        yield f"fell to {deepest.name}, may fall to {allowed.name}"
+    if deepest < variant.least:
         yield f"fell only to {deepest.name}: the fault had no effect"
 
 
@@ -141,6 +146,31 @@ def _failures_of_age(window: tuple[float, float], targets: list[Timeline]) -> It
     """Messages that were used although they were too old, by whatever way they came late (invariant I22)."""
     if (ticks := max(timeline.stale_ticks(*window) for timeline in targets)) > ON_THE_WAY_TICKS:
         yield f"used a message that had outlived its limit by {ticks:g} ticks"
+
+
+def _failures_of_echo(
+    planned: PlannedFault, window: tuple[float, float], timelines: Mapping[IntersectionId, Timeline]
+) -> Iterator[str]:
+    """Peers that did not tell that a target does not hear them: their own inputs are sound all the while (F21)."""
+    for peer in planned.peers:
+        for name in sorted(frozenset(planned.targets) - timelines[peer].unheard_by(*window)):
+            yield f"{peer} did not tell that {name} does not hear it"
+
+
+def _failures_of_upgrade(
+    planned: PlannedFault, window: tuple[float, float], timelines: Mapping[IntersectionId, Timeline]
+) -> Iterator[str]:
+    """Targets that used no message of the version before, although they got no other (F30)."""
+    for name in planned.targets:
+        if ECHOLESS_VERSION not in timelines[name].versions(*window):
+            yield f"{name} used no message of version {ECHOLESS_VERSION}"
+
+
+_UNSEEN: dict[str, Callable[[PlannedFault, tuple[float, float], Mapping[IntersectionId, Timeline]], Iterator[str]]] = {
+    "links-cut": _failures_of_echo,
+    OLD_VERSION: _failures_of_upgrade,
+}
+"""Means whose effect is no change of the depth: who has to show it, and how."""
 
 
 def _variant(row: Fault, each: Happened) -> Variant:

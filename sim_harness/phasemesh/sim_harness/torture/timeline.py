@@ -29,13 +29,16 @@ class Moment(msgspec.Struct, frozen=True):
     """One tick of an agent, in seconds since the beginning of the run, and whether a local plan decided it.
 
     `stale_ticks` is by how many ticks the oldest message that was used had outlived its limit, by its own step, which
-    all agents count alike in lockstep.
+    all agents count alike in lockstep. `unheard_by` are the neighbours of which the agent knew that they do not hear
+    it, `versions` the wire versions of the messages that were used.
     """
 
     at_s: float
     depth: Depth
     is_fallback: bool
     stale_ticks: float = 0.0
+    unheard_by: frozenset[IntersectionId] = frozenset()
+    versions: frozenset[int] = frozenset()
 
 
 class LostRecords(msgspec.Struct, frozen=True):
@@ -74,6 +77,14 @@ class Timeline:
     def stale_ticks(self, from_s: float, to_s: float) -> float:
         """By how much messages that were used between two times had outlived their limit at most, in ticks."""
         return max((moment.stale_ticks for moment in self._within(from_s, to_s)), default=0.0)
+
+    def unheard_by(self, from_s: float, to_s: float) -> frozenset[IntersectionId]:
+        """The neighbours of which the agent told between two times that they do not hear it."""
+        return frozenset().union(*(moment.unheard_by for moment in self._within(from_s, to_s)))
+
+    def versions(self, from_s: float, to_s: float) -> frozenset[int]:
+        """The wire versions of the messages that were used between two times."""
+        return frozenset().union(*(moment.versions for moment in self._within(from_s, to_s)))
 
     def recovered_s(self, from_s: float) -> float | None:
         """The first time from `from_s` on at which the agent is coordinated and its cabinet obeys it."""
@@ -144,13 +155,16 @@ def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
     depth = DEPTH_OF_RUNG[record.rung.value]
     if depth is Depth.COORDINATED and record.comm_misses:
         depth = Depth.MISSES
-    used = [peer.message.step for peer in record.peers if peer.is_fresh and peer.message is not None]
-    oldest_ticks = (record.step - min(used, default=record.step)) / header.steps_per_tick
+    used = [peer.message for peer in record.peers if peer.is_fresh and peer.message is not None]
+    oldest_step = min((message.step for message in used), default=record.step)
+    oldest_ticks = (record.step - oldest_step) / header.steps_per_tick
     return Moment(
         at_s=record.snapshot.now_s - begin_s,
         depth=depth,
         is_fallback=record.source is Source.PLAN,
         stale_ticks=max(0.0, oldest_ticks - header.stale_after_ticks),
+        unheard_by=frozenset(peer.peer for peer in record.peers if peer.hears_us is False),
+        versions=frozenset(message.version for message in used),
     )
 
 
