@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from factories import make_intersection, make_timings
@@ -24,6 +25,15 @@ def test_a_unit_without_stages_has_its_first_stage_before_it() -> None:
     assert first_display(TIMES, 50.0, is_latched=False) == first_stage_to_come(Face.STARTUP_FLASH, 50.0)
     assert first_display(TIMES, 50.0, is_latched=True) == first_stage_to_come(Face.FLASH, 50.0)
     assert flash(50.0) == first_stage_to_come(Face.FLASH, 50.0)
+
+
+@pytest.mark.parametrize(("ped_clearance_s", "all_red_s"), [(0.0, 2.0), (0.5, 5.5), (10.0, 15.0)])
+def test_the_all_red_holds_the_longest_change_that_people_clear_in(ped_clearance_s: float, all_red_s: float) -> None:
+    """However short the clearance of one stage is, its people may have been on their way when the power went."""
+    vehicles, people = make_timings(CROSSING, STREET)
+    walked = msgspec.structs.replace(people, ped_clearance_s=ped_clearance_s)
+
+    assert display_times((vehicles, walked), 0.0).all_red_s == all_red_s
 
 
 STEPS: tuple[tuple[Display, bool, float, Display], ...] = (
