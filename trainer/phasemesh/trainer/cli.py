@@ -1,0 +1,63 @@
+"""The command `phasemesh train`; torch and SUMO are imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phasemesh.contract.errors import MissingExtraError
+
+_TRAIN_PACKAGES = {
+    "torch": "train",
+    "tensorboard": "train",
+    "pettingzoo": "sim",
+    "gymnasium": "sim",
+    "libsumo": "sim",
+}
+"""What training imports, with the extra that brings it."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room to `app`."""
+    app.command("train")(train)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships, or a .toml.")],
+    scenarios: Annotated[str, typer.Option(help="Scenarios to train on, by comma.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    minutes: Annotated[float | None, typer.Option(help="End after so much wall time in all.", min=0.0)] = None,
+    iterations: Annotated[int | None, typer.Option(help="End after so many iterations in all.", min=0)] = None,
+    workers: Annotated[int, typer.Option(help="Episodes played at a time.", min=1, max=256)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
+    device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
+    try:
+        from phasemesh.trainer.session import Order, train_in  # noqa: PLC0415 (torch is optional and slow)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TRAIN_PACKAGES:
+            raise
+        extra = _TRAIN_PACKAGES[package]
+        raise MissingExtraError(f"training needs {package}; run pip install 'phasemesh[{extra}]'") from error
+    order = Order(
+        recipe=recipe,
+        scenarios=_names(scenarios),
+        minutes=minutes,
+        iterations=iterations,
+        workers=workers,
+        seed=seed,
+        device=device,
+        is_resumed=resume,
+    )
+    done = train_in(out, order, typer.echo)
+    typer.echo(f"{out}: {done} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))

@@ -1,0 +1,89 @@
+"""One call of `phasemesh train`, from what was asked to what is on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+
+from phasemesh.contract.errors import InputError
+from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
+from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.recipe import Recipe, find_recipe
+from phasemesh.trainer.run_folder import (
+    TENSORBOARD_NAME,
+    RunDescription,
+    begin_run,
+    describe,
+    only_trainer,
+    read_run,
+)
+from phasemesh.trainer.tensorboard import CurveScreen
+from phasemesh.trainer.training import Limits, Training, check_training
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a training; see the command line."""
+
+    recipe: str
+    scenarios: tuple[str, ...]
+    minutes: float | None = None
+    iterations: int | None = None
+    workers: int = 1
+    seed: int = 1
+    device: str = "cpu"
+    is_resumed: bool = False
+
+
+def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> int:
+    """Train in `folder` until the limits of `order` are reached; how many iterations the run then has.
+
+    Raises InputError, with one line, for whatever the user can put right, before anything is played.
+    """
+    if order.minutes is None and order.iterations is None:
+        raise InputError("--minutes or --iterations: say when the training should end")
+    device = find_device(order.device)
+    recipe = find_recipe(order.recipe)
+    check_training(recipe, order.scenarios)
+    description = _same_run(folder, order, recipe) if order.is_resumed else _new_run(folder, order, recipe)
+    # An update computes in one thread: its tensors are small, and the workers have the other cores.
+    torch.set_num_threads(1)
+    screen = CurveScreen(folder / TENSORBOARD_NAME, print_line)
+    try:
+        with only_trainer(folder), Crew(order.workers) as crew:
+            training = Training(folder, description, crew, screen, device)
+            if (folder / CHECKPOINT_NAME).exists():
+                training.resume()
+            else:
+                training.warm_start()
+            training.run(Limits(minutes=order.minutes, iterations=order.iterations))
+            return training.iteration
+    finally:
+        screen.close()
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; raises InputError when this machine does not have it."""
+    if name not in {"cpu", "cuda"}:
+        raise InputError(f"--device {name!r}: choose cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no such device here; use cpu, or install torch with CUDA")
+    return torch.device(name)
+
+
+def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
+    description = describe(order.recipe, recipe, order.scenarios, order.seed)
+    begin_run(folder, description)
+    return description
+
+
+def _same_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
+    """The description of the run to go on with, which must be what was asked for again."""
+    description = read_run(folder)
+    asked = {"recipe": recipe, "scenarios": order.scenarios, "seed": order.seed}
+    differing = [name for name, value in asked.items() if getattr(description, name) != value]
+    if differing:
+        raise InputError(f"--resume {folder}: was begun with another {' and another '.join(differing)}")
+    return description
