@@ -20,7 +20,9 @@ from phasemesh.export.bundle import bundle_files, write_bundle
 from phasemesh.export.onnx import export_onnx
 from phasemesh.export.parity import Parity, measure_parity
 from phasemesh.export.rule_weights import RULE_WEIGHTS, random_actor, rule_actor
+from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_actor
 from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.run_folder import RUN_NAME, read_run
 
 PARITY_TOLERANCE = TIE_TOLERANCE
 """Scores may differ by no more than what the choice of a stage calls equal."""
@@ -42,15 +44,32 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def load_source(text: str) -> Source:
-    """The source that `text` names: `rule:NAME` or `random:SEED`; raises InputError, listing the rules, otherwise."""
+    """The source that `text` names: `rule:NAME`, `random:SEED` or the folder of a training.
+
+    Raises InputError, listing the rules, for anything else, and when the training cannot be used.
+    """
     kind, _, rest = text.partition(":")
     if kind == "rule" and rest in RULE_WEIGHTS:
         rule = RULE_WEIGHTS[rest]
         return Source(text, rest, rule_actor(rule), rule.tick_s, is_deterministic=True)
     if kind == "random" and rest.isdecimal():
         return Source(text, f"random-{rest}", random_actor(int(rest)), RANDOM_TICK_S, is_deterministic=False)
+    if (Path(text) / RUN_NAME).is_file():
+        return _trained(Path(text))
     rules = ", ".join(f"rule:{name}" for name in RULE_WEIGHTS)
-    raise InputError(f"{text!r} is no source of a policy; known are {rules} and random:SEED (a whole number)")
+    raise InputError(
+        f"{text!r} is no source of a policy; known are {rules}, random:SEED (a whole number) and folders of a training"
+    )
+
+
+def _trained(folder: Path) -> Source:
+    """The policy of the training in `folder` as it is now; its mask is drawn at the edge as it was in training."""
+    run = read_run(folder)
+    actor, iterations = load_actor(folder / CHECKPOINT_NAME)
+    scenarios = ",".join(run.scenarios)
+    text = f"{run.recipe_name} on {scenarios}, seed {run.seed}, {iterations} iterations, revision {run.revision}"
+    name = folder.resolve().name
+    return Source(text, name, actor.eval(), run.recipe.episodes.tick_s, is_deterministic=False)
 
 
 def export_bundle(

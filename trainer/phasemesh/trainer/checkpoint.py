@@ -19,6 +19,8 @@ from torch import nn
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.trainer.learners.learner import Core
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.weights import actor_with
 
 CHECKPOINT_NAME = "checkpoint.npz"
 _FORMAT = 1
@@ -82,15 +84,19 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
     return meta
 
 
-def load_actor(path: Path) -> Arrays:
-    """The weights of the actor in the checkpoint `path`, by parameter; raises InputError when it cannot be used."""
-    arrays, _ = _read(path)
-    return {name.removeprefix("actor/"): array for name, array in arrays.items() if name.startswith("actor/")}
+def load_actor(path: Path) -> tuple[UniversalActor, int]:
+    """The actor in the checkpoint `path` and how many iterations made it; raises InputError when it cannot be used."""
+    arrays, meta = _read(path)
+    weights = {name.removeprefix("actor/"): array for name, array in arrays.items() if name.startswith("actor/")}
+    try:
+        return actor_with(weights), meta.iteration
+    except RuntimeError as error:
+        raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
 
 
 def _read(path: Path) -> tuple[Arrays, Meta]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = msgspec.json.decode(arrays[_META].tobytes(), type=Meta)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:

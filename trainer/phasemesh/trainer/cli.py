@@ -17,6 +17,8 @@ _TRAIN_PACKAGES = {
     "libsumo": "sim",
 }
 """What training imports, with the extra that brings it."""
+EXIT_ALARM = 1
+"""Exit code of a training that an alarm ended."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +37,9 @@ def train(
     device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    fail_on_alarm: Annotated[
+        bool, typer.Option("--fail-on-alarm", help="End with exit code 1 at the first alarm.")
+    ] = False,
 ) -> None:
     """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
     try:
@@ -54,9 +59,13 @@ def train(
         seed=seed,
         device=device,
         is_resumed=resume,
+        ends_on_alarm=fail_on_alarm,
     )
-    done = train_in(out, order, typer.echo)
-    typer.echo(f"{out}: {done} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
+    trained = train_in(out, order, typer.echo)
+    if trained.alarms:
+        typer.echo(f"{out}: ended after {trained.iterations} iterations by {', '.join(trained.alarms)}", err=True)
+        raise typer.Exit(EXIT_ALARM)
+    typer.echo(f"{out}: {trained.iterations} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -55,5 +55,10 @@ def printed_penalty(probability: Tensor, prior: float, valid: Tensor) -> Tensor:
     """
     p = probability.clamp(_EPSILON, 1.0 - _EPSILON)
     cross = -(prior * torch.log(p) + (1.0 - prior) * torch.log(1.0 - p))
-    entropy = -(p * torch.log(p) + (1.0 - p) * torch.log(1.0 - p))
-    return ((cross + entropy) * valid).sum(dim=-1)
+    return ((cross + bernoulli_entropy(p)) * valid).sum(dim=-1)
+
+
+def bernoulli_entropy(probability: Tensor) -> Tensor:
+    """Entropy of Bernoulli(probability) in nats, element by element."""
+    p = probability.clamp(_EPSILON, 1.0 - _EPSILON)
+    return -(p * torch.log(p) + (1.0 - p) * torch.log(1.0 - p))

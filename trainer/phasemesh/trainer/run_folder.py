@@ -14,6 +14,8 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.trainer.alarms import Alarm
+from phasemesh.trainer.learners.learner import Stats
 from phasemesh.trainer.recipe import Recipe
 
 RUN_NAME = "run.json"
@@ -41,9 +43,9 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class CurveRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One iteration: wall time so far and its parts, delay by scenario, the figures of the update, alarms.
+    """One iteration: wall time so far and its parts, delay and reward by scenario, the figures of the update, alarms.
 
-    `steps_per_s` counts decisions of agents a second of playing.
+    `steps_per_s` counts decisions of agents a second of playing; `monitor_trips` must be 0.
     """
 
     iteration: int
@@ -54,8 +56,9 @@ class CurveRow(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     delay_s: dict[str, float]
     reward: dict[str, float]
-    stats: dict[str, float]
+    stats: Stats
     monitor_trips: int
+    alarms: tuple[Alarm, ...] = ()
 
 
 def describe(recipe_name: str, recipe: Recipe, scenarios: tuple[str, ...], seed: int) -> RunDescription:
@@ -116,12 +119,13 @@ def append_curve(folder: Path, row: CurveRow) -> None:
         file.write(msgspec.json.encode(row) + b"\n")
 
 
-def cut_curves(folder: Path, iteration: int) -> None:
-    """Forget the iterations from `iteration` on, which a resumed training plays again."""
-    path = folder / CURVES_NAME
-    if path.exists():
-        rows = [line for line in path.read_bytes().splitlines() if _iteration_of(line) < iteration]
-        path.write_bytes(b"".join(line + b"\n" for line in rows))
+def cut_curves(folder: Path, iteration: int) -> list[CurveRow]:
+    """Forget the iterations from `iteration` on, which a resumed training plays again; the rows that are left."""
+    if not (folder / CURVES_NAME).exists():
+        return []
+    rows = [row for row in read_curves(folder) if row.iteration < iteration]
+    (folder / CURVES_NAME).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    return rows
 
 
 def read_curves(folder: Path) -> list[CurveRow]:
@@ -131,10 +135,6 @@ def read_curves(folder: Path) -> list[CurveRow]:
         return [msgspec.json.decode(line, type=CurveRow) for line in path.read_bytes().splitlines()]
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def _iteration_of(line: bytes) -> int:
-    return msgspec.json.decode(line, type=CurveRow).iteration
 
 
 def _revision() -> str:

@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from phasemesh.contract.errors import InputError
+from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.recipe import Recipe, find_recipe
@@ -35,10 +36,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     device: str = "cpu"
     is_resumed: bool = False
+    ends_on_alarm: bool = False
 
 
-def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> int:
-    """Train in `folder` until the limits of `order` are reached; how many iterations the run then has.
+class Trained(msgspec.Struct, frozen=True):
+    """How many iterations a run has, and the alarms that ended it early."""
+
+    iterations: int
+    alarms: tuple[Alarm, ...]
+
+
+def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> Trained:
+    """Train in `folder` until the limits of `order` are reached.
 
     Raises InputError, with one line, for whatever the user can put right, before anything is played.
     """
@@ -52,14 +61,14 @@ def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> i
     torch.set_num_threads(1)
     screen = CurveScreen(folder / TENSORBOARD_NAME, print_line)
     try:
-        with only_trainer(folder), Crew(order.workers) as crew:
-            training = Training(folder, description, crew, screen, device)
+        with only_trainer(folder):
+            training = Training(folder, description, Crew(order.workers), screen, device)
             if (folder / CHECKPOINT_NAME).exists():
                 training.resume()
             else:
                 training.warm_start()
-            training.run(Limits(minutes=order.minutes, iterations=order.iterations))
-            return training.iteration
+            alarms = training.run(_limits(order))
+            return Trained(training.iteration, alarms)
     finally:
         screen.close()
 
@@ -73,8 +82,12 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _limits(order: Order) -> Limits:
+    return Limits(minutes=order.minutes, iterations=order.iterations, ends_on_alarm=order.ends_on_alarm)
+
+
 def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
-    description = describe(order.recipe, recipe, order.scenarios, order.seed)
+    description = describe(Path(order.recipe).stem, recipe, order.scenarios, order.seed)
     begin_run(folder, description)
     return description
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from phasemesh.contract.errors import InputError
@@ -9,7 +11,9 @@ from phasemesh.contract.observation import HIDDEN_SIZE, MESSAGE_SIZE, SITE_SIZE
 from phasemesh.contract.tensors import PolicyInput
 from phasemesh.controller.policy.selection import choose_stage
 from phasemesh.sim_harness.rules import SCORES
-from phasemesh.trainer.env import AgentView
+
+if TYPE_CHECKING:
+    from phasemesh.trainer.env import AgentView
 
 _EMPTY = {
     "neighbour_messages": np.zeros((1, MESSAGE_SIZE), dtype=np.float32),

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from phasemesh.trainer.cloning import Cloned
 from phasemesh.trainer.run_folder import CurveRow
 
@@ -31,7 +33,11 @@ class CurveScreen:
 
     def iterated(self, row: CurveRow) -> None:
         """As in `TrainingListener`."""
-        for group, values in (("delay_s", row.delay_s), ("reward", row.reward), ("update", row.stats)):
+        for group, values in (
+            ("delay_s", row.delay_s),
+            ("reward", row.reward),
+            ("update", msgspec.structs.asdict(row.stats)),
+        ):
             for name, value in values.items():
                 self._scalar(f"{group}/{name}", value, row.iteration)
         self._scalar("speed/steps_per_s", row.steps_per_s, row.iteration)
@@ -50,9 +56,10 @@ class CurveScreen:
 def _line(row: CurveRow) -> str:
     stats = row.stats
     return (
-        f"{row.iteration:5d}  {row.elapsed_s / 60:6.1f} min  entropy {stats['entropy']:.3f}"
-        f"  explained {stats['explained_variance']:5.2f}  mask {stats['mask_mean']:.2f}"
+        f"{row.iteration:5d}  {row.elapsed_s / 60:6.1f} min  entropy {stats.entropy:.3f}"
+        f"  explained {stats.explained_variance:5.2f}  mask {stats.mask_mean:.2f}"
         f"  {row.steps_per_s:.0f} steps/s  update {row.update_s:.1f} s  {_delays(row.delay_s)}"
+        f"{''.join(f'  ALARM: {alarm}' for alarm in row.alarms)}"
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from phasemesh.trainer.cloning import Cloned, clone, sharpen
 from phasemesh.trainer.crew import Crew
@@ -35,10 +36,14 @@ LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.devi
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a training ends: after `minutes` of wall time in all, or once `iterations` are done; None is no limit."""
+    """When a training ends: after `minutes` of wall time in all, or once `iterations` are done; None is no limit.
+
+    With `ends_on_alarm` the first alarm ends it too.
+    """
 
     minutes: float | None = None
     iterations: int | None = None
+    ends_on_alarm: bool = False
 
     def are_reached(self, iteration: int, elapsed_s: float) -> bool:
         """Whether no further iteration should begin."""
@@ -72,6 +77,7 @@ class Training:
         torch.manual_seed(description.seed)
         self.random = np.random.default_rng(description.seed)
         self.learner = LEARNERS[self.recipe.learner.kind](UniversalActor(), Critic(), self.recipe, device)
+        self._history: list[Stats] = []
         self._before_s = 0.0
         self._began_s = time.monotonic()
 
@@ -85,7 +91,7 @@ class Training:
         meta = load_checkpoint(self.folder / CHECKPOINT_NAME, self.learner.core, self.random)
         self.iteration, self._before_s = meta.iteration, meta.elapsed_s
         self._began_s = time.monotonic()
-        cut_curves(self.folder, self.iteration)
+        self._history = [row.stats for row in cut_curves(self.folder, self.iteration)]
 
     def warm_start(self) -> None:
         """Clone the teacher of the recipe, if it names one, and write the first checkpoint."""
@@ -101,10 +107,14 @@ class Training:
             sharpen(core.actor, start.sharpness)
         self._save()
 
-    def run(self, limits: Limits) -> None:
-        """Iterate until `limits` are reached; every iteration ends with a checkpoint."""
+    def run(self, limits: Limits) -> tuple[Alarm, ...]:
+        """Iterate until `limits` are reached; every iteration ends with a checkpoint. The alarms that ended it."""
         while not limits.are_reached(self.iteration, self.elapsed_s):
-            self._listener.iterated(self.iterate())
+            row = self.iterate()
+            self._listener.iterated(row)
+            if row.alarms and limits.ends_on_alarm:
+                return row.alarms
+        return ()
 
     def iterate(self) -> CurveRow:
         """Play, learn, write down: one iteration."""
@@ -114,6 +124,7 @@ class Training:
         episodes = self._crew.play(learner.core.actor, self._plans())
         played_s = time.monotonic()
         stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
+        self._history.append(stats)
         row = self._row(episodes, stats, played_s - began_s, time.monotonic() - played_s)
         append_curve(self.folder, row)
         self.iteration += 1
@@ -164,8 +175,9 @@ class Training:
             learning_rate=learning_rate(self.recipe.learner, self.iteration),
             delay_s=_delays_s(episodes),
             reward={episode.plan.scenario: float(episode.reward.mean()) for episode in episodes},
-            stats=msgspec.structs.asdict(stats),
+            stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
+            alarms=alarms_of(self._history),
         )
 
     def _save(self) -> None:

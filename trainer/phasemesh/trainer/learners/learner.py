@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from phasemesh.contract.observation import FloatArray
 from phasemesh.trainer.critic import Critic, ValueScale
-from phasemesh.trainer.ego_mask import kl_to_prior, printed_penalty
+from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
 from phasemesh.trainer.layout import BoolArray
@@ -20,14 +20,16 @@ from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Recipe
 from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
 
+_OF_EDGES = frozenset({"mask_mean", "mask_spread", "mask_entropy"})
 _MASK_LOSSES = {MaskLoss.KL: kl_to_prior, MaskLoss.PRINTED: printed_penalty}
 
 
 class Stats(msgspec.Struct, frozen=True):
     """What one update was like, averaged over its batches.
 
-    Losses, the policy's `entropy` in nats, how far the policy moved (`policy_kl`), mean and spread of the edge
-    posterior over all contexts, how much of the returns' variance the critic explains, and the gradient's norm.
+    Losses, the policy's `entropy` in nats, how far the policy moved (`policy_kl`), how much of the returns' variance
+    the critic explains, and the gradient's norm. `edges` is how many edges a batch had; mean and spread of the edge
+    posterior over all contexts and its mean entropy are averages over edges, 0 where there are none.
     """
 
     policy_loss: float
@@ -35,10 +37,12 @@ class Stats(msgspec.Struct, frozen=True):
     mask_loss: float
     entropy: float
     policy_kl: float
-    mask_mean: float
-    mask_spread: float
     explained_variance: float
     grad_norm: float
+    edges: float
+    mask_mean: float
+    mask_spread: float
+    mask_entropy: float
 
 
 class Terms(NamedTuple):
@@ -143,10 +147,12 @@ def stats_of(core: Core, terms: Terms, replayed: Replayed, batch: Batch, grad_no
         mask_loss=terms.mask.item(),
         entropy=terms.entropy.item(),
         policy_kl=terms.policy_kl.item(),
-        mask_mean=edges.mean().item() if len(edges) else 0.0,
-        mask_spread=edges.std().item() if len(edges) > 1 else 0.0,
         explained_variance=explained_variance(core, batch),
         grad_norm=grad_norm,
+        edges=float(len(edges)),
+        mask_mean=edges.mean().item() if len(edges) else 0.0,
+        mask_spread=edges.std(correction=0).item() if len(edges) else 0.0,
+        mask_entropy=bernoulli_entropy(edges).mean().item() if len(edges) else 0.0,
     )
 
 
@@ -159,8 +165,20 @@ def explained_variance(core: Core, batch: Batch) -> float:
 
 def mean_stats(stats: Sequence[Stats]) -> Stats:
     """The figures of an update from those of its batches."""
-    rows = [msgspec.structs.astuple(each) for each in stats]
-    return Stats(*(float(np.mean(column)) for column in zip(*rows, strict=True)))
+    edges = [each.edges for each in stats]
+    return Stats(
+        **{
+            name: _mean([getattr(each, name) for each in stats], edges if name in _OF_EDGES else None)
+            for name in Stats.__struct_fields__
+        }
+    )
+
+
+def _mean(values: Sequence[float], weights: Sequence[float] | None) -> float:
+    """The mean of `values`; 0 where nothing has weight."""
+    if weights is not None and not any(weights):
+        return 0.0
+    return float(np.average(values, weights=weights))
 
 
 def shuffled(groups: Sequence[Iterator[Batch]], random: np.random.Generator) -> Iterator[Batch]:
