@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phasemesh.contract.errors import MissingExtraError
+from phasemesh.contract.errors import InputError, MissingExtraError
 
 _TRAIN_PACKAGES = {
     "torch": "train",
@@ -35,6 +35,10 @@ def train(
     workers: Annotated[int, typer.Option(help="Episodes played at a time.", min=1, max=256)] = 1,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
     device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
+    evaluate: Annotated[str, typer.Option(help="Seeds to evaluate on at the end, by comma, below 100000.")] = "",
+    evaluate_seconds: Annotated[
+        float | None, typer.Option(help="Simulated seconds of an evaluation; by default the whole scenario.", min=60.0)
+    ] = None,
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     fail_on_alarm: Annotated[
@@ -60,12 +64,21 @@ def train(
         device=device,
         is_resumed=resume,
         ends_on_alarm=fail_on_alarm,
+        evaluation_seeds=_seeds(evaluate),
+        evaluation_s=evaluate_seconds,
     )
     trained = train_in(out, order, typer.echo)
     if trained.alarms:
         typer.echo(f"{out}: ended after {trained.iterations} iterations by {', '.join(trained.alarms)}", err=True)
         raise typer.Exit(EXIT_ALARM)
     typer.echo(f"{out}: {trained.iterations} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in _names(text))
+    except ValueError as error:
+        raise InputError(f"--evaluate {text!r}: give whole numbers by comma") from error
 
 
 def _names(text: str) -> tuple[str, ...]:

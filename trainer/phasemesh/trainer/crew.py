@@ -53,10 +53,11 @@ class Crew:
                     place, plan = waiting.popleft()
                     connection, process = self._start(weights, plan)
                     running[connection] = _Work(place, plan, process)
-                for connection in wait(list(running)):
-                    work = running[connection]  # type: ignore[index]
-                    played[work.place] = _received(connection, work)  # type: ignore[arg-type]
-                    del running[connection]  # type: ignore[arg-type]
+                ready = wait(list(running))
+                for connection in [each for each in running if each in ready]:
+                    work = running[connection]
+                    played[work.place] = _received(connection, work)
+                    del running[connection]
         finally:
             _end(running)
         return [played[place] for place in range(len(plans))]

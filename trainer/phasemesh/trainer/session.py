@@ -12,6 +12,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.evaluation import Evaluation, check_seeds, evaluate, write_evaluation
 from phasemesh.trainer.recipe import Recipe, find_recipe
 from phasemesh.trainer.run_folder import (
     TENSORBOARD_NAME,
@@ -37,6 +38,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     is_resumed: bool = False
     ends_on_alarm: bool = False
+    evaluation_seeds: tuple[int, ...] = ()
+    evaluation_s: float | None = None
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -53,6 +56,7 @@ def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> T
     """
     if order.minutes is None and order.iterations is None:
         raise InputError("--minutes or --iterations: say when the training should end")
+    check_seeds(order.evaluation_seeds)
     device = find_device(order.device)
     recipe = find_recipe(order.recipe)
     check_training(recipe, order.scenarios)
@@ -68,6 +72,8 @@ def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> T
             else:
                 training.warm_start()
             alarms = training.run(_limits(order))
+            if order.evaluation_seeds:
+                _evaluate(training, order, print_line)
             return Trained(training.iteration, alarms)
     finally:
         screen.close()
@@ -80,6 +86,29 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no such device here; use cpu, or install torch with CUDA")
     return torch.device(name)
+
+
+def _evaluate(training: Training, order: Order, print_line: Callable[[str], None]) -> None:
+    print_line(f"evaluation on seeds {', '.join(map(str, order.evaluation_seeds))}: median and range of the delay")
+    comparisons = evaluate(
+        Crew(order.workers),
+        training.learner.core.actor,
+        training.recipe,
+        training.scenarios,
+        order.evaluation_seeds,
+        order.evaluation_s,
+    )
+    for comparison in comparisons:
+        print_line(str(comparison))
+    write_evaluation(
+        training.folder,
+        Evaluation(
+            iteration=training.iteration,
+            seeds=order.evaluation_seeds,
+            length_s=order.evaluation_s,
+            comparisons=comparisons,
+        ),
+    )
 
 
 def _limits(order: Order) -> Limits:

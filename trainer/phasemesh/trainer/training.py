@@ -21,6 +21,7 @@ from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.env import CityEnv, CityOptions
 from phasemesh.trainer.episode import Episode, EpisodePlan
+from phasemesh.trainer.evaluation import FIRST_TRAINING_SEED
 from phasemesh.trainer.learners.a2c import A2c
 from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import Ppo
@@ -188,10 +189,6 @@ class Training:
             iteration=self.iteration,
             elapsed_s=self.elapsed_s,
         )
-
-
-FIRST_TRAINING_SEED = 100_000
-"""Smaller seeds of SUMO are kept for evaluation: nothing is ever trained on them."""
 
 
 def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
