@@ -44,7 +44,7 @@ def test_seeds_that_were_trained_on_are_refused(seeds: tuple[int, ...]) -> None:
 def test_actor_and_rule_play_the_same_seeds(tmp_path: Path) -> None:
     """An untrained actor is far behind the rule; the file says what was measured."""
     torch.manual_seed(0)
-    comparisons = evaluate(Crew(2), UniversalActor(), Recipe(), ["grid2x2"], [1, 2], 240.0)
+    comparisons = tuple(evaluate(Crew(2), UniversalActor(), Recipe(), ["grid2x2"], [1, 2], 240.0))
     write_evaluation(tmp_path, Evaluation(iteration=0, seeds=(1, 2), length_s=240.0, comparisons=comparisons))
 
     (found,) = comparisons

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
 from phasemesh.contract.errors import InputError
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
@@ -20,6 +21,7 @@ from phasemesh.trainer.session import Order, train_in
 
 pytestmark = [pytest.mark.train, pytest.mark.sumo, pytest.mark.timeout(300)]
 CITY = "grid2x2"
+SILENT = Console(quiet=True)
 TINY = """
 [learner]
 epochs = 1
@@ -94,7 +96,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(
 ) -> None:
     """One line that names the option."""
     with pytest.raises(InputError) as caught:
-        train_in(tmp_path / "run", msgspec.structs.replace(order(recipe), **changes), print)
+        train_in(tmp_path / "run", msgspec.structs.replace(order(recipe), **changes), SILENT)
     assert reason in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -145,9 +147,9 @@ def assert_a_run_folder_is_whole(folder: Path) -> None:
 def assert_refusals(folder: Path, recipe: str) -> None:
     """A run is neither overwritten nor gone on with as another one, nor by two at once."""
     with pytest.raises(InputError, match="--resume"):
-        train_in(folder, order(recipe), print)
+        train_in(folder, order(recipe), SILENT)
     with pytest.raises(InputError, match="another seed"):
-        train_in(folder, order(recipe, is_resumed=True, seed=2), print)
+        train_in(folder, order(recipe, is_resumed=True, seed=2), SILENT)
     with only_trainer(folder), pytest.raises(InputError, match="another training is writing"), only_trainer(folder):
         pass
     (folder / RUN_NAME).write_text("{")

@@ -15,6 +15,7 @@ _TRAIN_PACKAGES = {
     "pettingzoo": "sim",
     "gymnasium": "sim",
     "libsumo": "sim",
+    "rich": "sim",
 }
 """What training imports, with the extra that brings it."""
 EXIT_ALARM = 1
@@ -47,6 +48,8 @@ def train(
 ) -> None:
     """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
     try:
+        from rich.console import Console  # noqa: PLC0415 (comes with the extra `sim`)
+
         from phasemesh.trainer.session import Order, train_in  # noqa: PLC0415 (torch is optional and slow)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -67,7 +70,7 @@ def train(
         evaluation_seeds=_seeds(evaluate),
         evaluation_s=evaluate_seconds,
     )
-    trained = train_in(out, order, typer.echo)
+    trained = train_in(out, order, Console(soft_wrap=True))
     if trained.alarms:
         typer.echo(f"{out}: ended after {trained.iterations} iterations by {', '.join(trained.alarms)}", err=True)
         raise typer.Exit(EXIT_ALARM)

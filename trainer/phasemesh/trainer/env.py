@@ -44,13 +44,14 @@ from phasemesh.sim_harness.sumo.connection import Simulation, SumoOptions, start
 from phasemesh.sim_harness.sumo.delay_meter import DelayMeter
 from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.trainer.layout import layout_of
+from phasemesh.trainer.rewards import RewardKind, halting_reward
 from phasemesh.trainer.street_agent import StreetAgent
 
 
 class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is played: `length_s` None is the whole window; `demand` scales SUMO's demand.
 
-    `ignore_junction_blocker_s` is SUMO's option of that name.
+    `ignore_junction_blocker_s` is SUMO's option of that name. `halting_norm_veh` divides the reward of that kind.
     """
 
     scenario: Scenario
@@ -59,6 +60,8 @@ class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "benchmark"
     demand: float = 1.0
     ignore_junction_blocker_s: float = 20.0
+    reward: RewardKind = RewardKind.DELAY
+    halting_norm_veh: float = 10.0
 
 
 class AgentView(TypedDict):
@@ -78,9 +81,9 @@ Infos = dict[IntersectionId, dict[str, Any]]
 class CityEnv(ParallelEnv):  # type: ignore[misc]
     """Steps a city by control intervals; an action is the stage that an agent wants.
 
-    The reward is the delay that arose before the agent's own signal in the interval (`DelayMeter`), as a negative
-    number. Episodes end by truncation, since traffic goes on. `info` holds what the cabinet made of the wish, under
-    "applied", and the observation as the street knows it, under "observed".
+    The reward is a negative number: the delay that arises before the agent's own signal at the end of the interval
+    (`DelayMeter`), or the vehicles that stand there. Episodes end by truncation, since traffic goes on. `info` holds
+    what the cabinet made of the wish, under "applied", and the observation as the street knows it, under "observed".
 
     SUMO restarted within one process was seen to give other results for the same seed: whoever compares runs gives
     every episode a fresh process, as the trainer does.
@@ -144,16 +147,13 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
     ) -> tuple[Views, dict[IntersectionId, float], dict[IntersectionId, bool], dict[IntersectionId, bool], Infos]:
         """One control interval under the wishes of all agents."""
         applied = {name: agent.act(self._observed[name], int(actions[name])) for name, agent in self._street.items()}
-        delay = np.zeros(len(self.possible_agents), dtype=np.float32)
         for _ in range(self.steps_per_tick):
             self._bridge.step()
-        delay = self._meter.read()
         is_over = self._bridge.elapsed_s >= self._length_s
         names = self.possible_agents
         views, infos = self._look(), self._infos(applied)
         self.agents = [] if is_over else list(names)
-        rewards = {name: -float(value) for name, value in zip(names, delay, strict=True)}
-        return views, rewards, dict.fromkeys(names, False), dict.fromkeys(names, is_over), infos
+        return views, self._rewards(), dict.fromkeys(names, False), dict.fromkeys(names, is_over), infos
 
     def close(self) -> None:
         """End SUMO; a second call does nothing."""
@@ -228,6 +228,14 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
                 summary=observed.observation.summary,
                 action_mask=np.array(observed.legal, dtype=np.int8),
             )
+            for name, observed in self._observed.items()
+        }
+
+    def _rewards(self) -> dict[IntersectionId, float]:
+        if self.options.reward is RewardKind.DELAY:
+            return {name: -float(delay) for name, delay in zip(self._observed, self._meter.read(), strict=True)}
+        return {
+            name: halting_reward(observed.snapshot.readings, self.options.halting_norm_veh)
             for name, observed in self._observed.items()
         }
 

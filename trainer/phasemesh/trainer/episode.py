@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from phasemesh.contract.observation import FloatArray
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
+from phasemesh.trainer.rewards import RewardKind
 
 
 class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "benchmark"
     demand: float = 1.0
     message_loss: float = 0.0
+    reward: RewardKind = RewardKind.DELAY
     ignore_junction_blocker_s: float = 20.0
     is_greedy: bool = False
     teacher: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -55,9 +55,8 @@ def evaluate(
     scenarios: Sequence[str],
     seeds: Sequence[int],
     length_s: float | None,
-) -> tuple[Comparison, ...]:
+) -> Iterator[Comparison]:
     """Play every scenario with `actor`, greedily, and with the rule, once a seed, at the scenario's own demand."""
-    found = []
     for scenario in scenarios:
         plain = [
             EpisodePlan(
@@ -69,8 +68,7 @@ def evaluate(
         rule = [msgspec.structs.replace(plan, tick_s=RULE_TICK_S, teacher=RULE, teacher_share=1.0) for plan in plain]
         episodes = crew.play(actor, [*own, *rule])
         delays_s = tuple(_safe_delay_s(episode) for episode in episodes)
-        found.append(Comparison(scenario=scenario, actor_s=delays_s[: len(seeds)], rule_s=delays_s[len(seeds) :]))
-    return tuple(found)
+        yield Comparison(scenario=scenario, actor_s=delays_s[: len(seeds)], rule_s=delays_s[len(seeds) :])
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
 
@@ -45,7 +46,7 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     epochs: int = 4
     share_per_epoch: float = 0.5
     segment_ticks: int = 16
-    rows_per_batch: int = 128
+    rows_per_batch: int = 48
     entropy_weight: float = 0.002
     value_weight: float = 0.5
     max_grad_norm: float = 0.5
@@ -62,8 +63,9 @@ class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Sharing of rewards: discount ** hops for agents up to `spatial_reach` neighbours away."""
+    """What is rewarded, and how it is shared: discount ** hops for agents up to `spatial_reach` neighbours away."""
 
+    kind: RewardKind = RewardKind.DELAY
     spatial_discount: float = 0.3
     spatial_reach: int = 1
 

@@ -184,6 +184,7 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
             length_s=plan.length_s,
             profile=plan.profile,
             demand=plan.demand,
+            reward=plan.reward,
             ignore_junction_blocker_s=plan.ignore_junction_blocker_s,
         )
     )

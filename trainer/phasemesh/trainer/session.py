@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import torch
+from rich.console import Console
 
 from phasemesh.contract.errors import InputError
 from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.crew import Crew
-from phasemesh.trainer.evaluation import Evaluation, check_seeds, evaluate, write_evaluation
+from phasemesh.trainer.curve_screen import CurveScreen
+from phasemesh.trainer.evaluation import Comparison, Evaluation, check_seeds, evaluate, write_evaluation
+from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.recipe import Recipe, find_recipe
 from phasemesh.trainer.run_folder import (
     TENSORBOARD_NAME,
@@ -22,8 +24,7 @@ from phasemesh.trainer.run_folder import (
     only_trainer,
     read_run,
 )
-from phasemesh.trainer.tensorboard import CurveScreen
-from phasemesh.trainer.training import Limits, Training, check_training
+from phasemesh.trainer.training import Training, check_training
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ class Trained(msgspec.Struct, frozen=True):
     alarms: tuple[Alarm, ...]
 
 
-def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> Trained:
+def train_in(folder: Path, order: Order, console: Console) -> Trained:
     """Train in `folder` until the limits of `order` are reached.
 
     Raises InputError, with one line, for whatever the user can put right, before anything is played.
@@ -63,20 +64,17 @@ def train_in(folder: Path, order: Order, print_line: Callable[[str], None]) -> T
     description = _same_run(folder, order, recipe) if order.is_resumed else _new_run(folder, order, recipe)
     # An update computes in one thread: its tensors are small, and the workers have the other cores.
     torch.set_num_threads(1)
-    screen = CurveScreen(folder / TENSORBOARD_NAME, print_line)
-    try:
-        with only_trainer(folder):
-            training = Training(folder, description, Crew(order.workers), screen, device)
-            if (folder / CHECKPOINT_NAME).exists():
-                training.resume()
-            else:
-                training.warm_start()
-            alarms = training.run(_limits(order))
-            if order.evaluation_seeds:
-                _evaluate(training, order, print_line)
-            return Trained(training.iteration, alarms)
-    finally:
-        screen.close()
+    limits = Limits(minutes=order.minutes, iterations=order.iterations, ends_on_alarm=order.ends_on_alarm)
+    with only_trainer(folder), CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen:
+        training = Training(folder, description, Crew(order.workers), screen, device)
+        if (folder / CHECKPOINT_NAME).exists():
+            training.resume()
+        else:
+            training.warm_start()
+        alarms = training.run(limits)
+        if order.evaluation_seeds:
+            _evaluate(training, order, screen)
+        return Trained(training.iteration, alarms)
 
 
 def find_device(name: str) -> torch.device:
@@ -88,31 +86,28 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _evaluate(training: Training, order: Order, print_line: Callable[[str], None]) -> None:
-    print_line(f"evaluation on seeds {', '.join(map(str, order.evaluation_seeds))}: median and range of the delay")
-    comparisons = evaluate(
+def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
+    screen.note(f"evaluation on seeds {', '.join(map(str, order.evaluation_seeds))}: median and range of the delay")
+    comparisons: list[Comparison] = []
+    for comparison in evaluate(
         Crew(order.workers),
         training.learner.core.actor,
         training.recipe,
         training.scenarios,
         order.evaluation_seeds,
         order.evaluation_s,
-    )
-    for comparison in comparisons:
-        print_line(str(comparison))
+    ):
+        screen.note(str(comparison))
+        comparisons.append(comparison)
     write_evaluation(
         training.folder,
         Evaluation(
             iteration=training.iteration,
             seeds=order.evaluation_seeds,
             length_s=order.evaluation_s,
-            comparisons=comparisons,
+            comparisons=tuple(comparisons),
         ),
     )
-
-
-def _limits(order: Order) -> Limits:
-    return Limits(minutes=order.minutes, iterations=order.iterations, ends_on_alarm=order.ends_on_alarm)
 
 
 def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import numpy as np
 import torch
 
@@ -25,6 +24,7 @@ from phasemesh.trainer.evaluation import FIRST_TRAINING_SEED
 from phasemesh.trainer.learners.a2c import A2c
 from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import Ppo
+from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerKind, Recipe
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
@@ -34,22 +34,6 @@ LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.devi
     LearnerKind.A2C: A2c,
 }
 """The learners, each by what makes it from networks, recipe and device."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a training ends: after `minutes` of wall time in all, or once `iterations` are done; None is no limit.
-
-    With `ends_on_alarm` the first alarm ends it too.
-    """
-
-    minutes: float | None = None
-    iterations: int | None = None
-    ends_on_alarm: bool = False
-
-    def are_reached(self, iteration: int, elapsed_s: float) -> bool:
-        """Whether no further iteration should begin."""
-        is_late = self.minutes is not None and elapsed_s >= 60.0 * self.minutes
-        return is_late or (self.iterations is not None and iteration >= self.iterations)
 
 
 class TrainingListener(Protocol):
@@ -144,6 +128,7 @@ class Training:
                 length_s=recipe.length_s,
                 profile=recipe.profile,
                 demand=float(self.random.uniform(*recipe.demand)),
+                reward=self.recipe.reward.kind,
                 message_loss=float(self.random.choice(recipe.message_losses)),
             )
             for turn in turns
