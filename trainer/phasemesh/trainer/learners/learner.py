@@ -46,13 +46,14 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Terms(NamedTuple):
-    """The parts of a loss for one batch, each a scalar; `policy_kl` is measured, not minimised."""
+    """The parts of a loss for one batch, each a scalar; `policy_kl` and `explained` are measured, not minimised."""
 
     policy: Tensor
     value: Tensor
     mask: Tensor
     entropy: Tensor
     policy_kl: Tensor
+    explained: Tensor
 
 
 class Learner(Protocol):
@@ -104,10 +105,14 @@ class Core:
         self.scale.note(torch.from_numpy(target).to(self.device))
         return Lesson(episode, _standardised(found, episode.legal[:-1].sum(axis=-1) > 1), target)
 
-    def value_loss(self, batch: Batch) -> Tensor:
-        """Huber loss of the critic on normalised returns."""
-        values = self.critic(*batch.critic)
-        return nn.functional.smooth_l1_loss(values, self.scale.normalised(batch.target))
+    def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The critic on `batch`: its Huber loss on normalised returns, and how much of their variance it explains.
+
+        1 is all of it, 0 is no better than their mean.
+        """
+        values, target = self.critic(*batch.critic), self.scale.normalised(batch.target)
+        left = (target - values).detach().var() / target.var().clamp(min=1e-6)
+        return nn.functional.smooth_l1_loss(values, target), 1.0 - left
 
     def descend(self, terms: Terms, *, learns_policy: bool) -> float:
         """One step down the weighted sum of `terms`; the norm of the gradient before it was clipped."""
@@ -138,8 +143,8 @@ def entropy_of(replayed: Replayed, batch: Batch) -> Tensor:
     return masked_mean(replayed.entropy, batch.has_choice)
 
 
-def stats_of(core: Core, terms: Terms, replayed: Replayed, batch: Batch, grad_norm: float) -> Stats:
-    """The figures of one batch, after the step that it led to."""
+def stats_of(terms: Terms, replayed: Replayed, batch: Batch, grad_norm: float) -> Stats:
+    """The figures of one batch, before the step that it led to."""
     edges = replayed.probability.detach()[batch.valid > 0]
     return Stats(
         policy_loss=terms.policy.item(),
@@ -147,20 +152,13 @@ def stats_of(core: Core, terms: Terms, replayed: Replayed, batch: Batch, grad_no
         mask_loss=terms.mask.item(),
         entropy=terms.entropy.item(),
         policy_kl=terms.policy_kl.item(),
-        explained_variance=explained_variance(core, batch),
+        explained_variance=terms.explained.item(),
         grad_norm=grad_norm,
         edges=float(len(edges)),
         mask_mean=edges.mean().item() if len(edges) else 0.0,
         mask_spread=edges.std(correction=0).item() if len(edges) else 0.0,
         mask_entropy=bernoulli_entropy(edges).mean().item() if len(edges) else 0.0,
     )
-
-
-def explained_variance(core: Core, batch: Batch) -> float:
-    """How much of the variance of the returns the critic explains: 1 is all of it, 0 is no better than their mean."""
-    with torch.no_grad():
-        left = (batch.target - core.scale.returns(core.critic(*batch.critic))).var()
-    return float(1.0 - left / batch.target.var().clamp(min=1e-6))
 
 
 def mean_stats(stats: Sequence[Stats]) -> Stats:

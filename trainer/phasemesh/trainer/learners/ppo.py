@@ -47,14 +47,16 @@ class Ppo:
         batch = batch.to(core.device)
         replayed = replay(core.actor, batch, core.recipe.mask.temperature)
         ratio = torch.exp(replayed.taken(batch.stage) - batch.log_probability)
+        value_loss, explained = core.judge(batch)
         terms = Terms(
             policy=masked_mean(clipped_loss(ratio, batch.advantage, core.recipe.learner.clip), batch.has_choice),
-            value=core.value_loss(batch),
+            value=value_loss,
             mask=mask_loss(core.recipe.mask, replayed, batch),
             entropy=entropy_of(replayed, batch),
             policy_kl=moved(replayed, batch),
+            explained=explained,
         )
-        return stats_of(core, terms, replayed, batch, core.descend(terms, learns_policy=learns_policy))
+        return stats_of(terms, replayed, batch, core.descend(terms, learns_policy=learns_policy))
 
 
 def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
