@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,17 +67,24 @@ def order(recipe: str, **changes: Any) -> Order:
     return Order(**{"recipe": recipe, "scenarios": (CITY,), "iterations": 1, **changes})
 
 
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as the shell would run it."""
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command as the shell would run it, running."""
     script = folder / "train.py"
     script.write_text(SCRIPT)
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, str(script), "train", *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the command said and how it ended."""
+    process = begin(folder, *arguments)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,24 @@ def test_a_run_that_is_resumed_agrees_with_one_that_was_not(tmp_path: Path, reci
     assert [row[0] for row in rows[0]] == [0, 1]
     assert_a_run_folder_is_whole(tmp_path / "a")
     assert_refusals(tmp_path / "a", recipe)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_training_that_can_be_gone_on_with(tmp_path: Path, recipe: str) -> None:
+    """Exit code 130 without a traceback, and every iteration so far on the disk."""
+    arguments = (recipe, "--scenarios", CITY, "--out", str(tmp_path / "run"))
+    process = begin(tmp_path, *arguments, "--iterations", "1000")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+
+    assert lines[0].startswith("warm start 1")
+    assert (process.returncode, "Traceback" in err) == (130, False)
+    done = read_curves(tmp_path / "run")[-1].iteration + 1
+    gone_on = call(tmp_path, *arguments, "--iterations", str(done + 1), "--resume")
+    assert gone_on.returncode == 0, gone_on.stderr
+    assert [row.iteration for row in read_curves(tmp_path / "run")] == list(range(done + 1))
 
 
 def assert_a_run_folder_is_whole(folder: Path) -> None:
