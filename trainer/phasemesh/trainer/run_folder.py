@@ -138,9 +138,13 @@ def read_curves(folder: Path) -> list[CurveRow]:
 
 
 def _revision() -> str:
-    """The git revision of the checkout that this file lies in, with a + where its files differ; empty without one."""
+    """The git revision of the checkout that this file belongs to, with a + where files differ; empty without one.
+
+    A file that was installed into a folder of somebody else's checkout does not belong to it.
+    """
     here = Path(__file__).parent
     try:
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         revision = _git(here, "rev-parse", "HEAD")
         return f"{revision}+" if _git(here, "status", "--porcelain", "--untracked-files=no") else revision
     except (OSError, subprocess.CalledProcessError):
