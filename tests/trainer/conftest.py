@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("torch") and find_spec("pettingzoo") else ["test_*.py"]
 
 
 def pytest_collection_finish() -> None:

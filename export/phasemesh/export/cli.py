@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    source: Annotated[str, typer.Argument(help="rule:NAME, listening:SEED or random:SEED")],
+    source: Annotated[str, typer.Argument(help="rule:NAME, listening:SEED, random:SEED or the folder of a training")],
     out: Annotated[Path, typer.Option(help="Folder that becomes the bundle")],
     name: Annotated[str | None, typer.Option(help="Name of the bundle; by default that of the source")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key that signs; by default your own")] = None,

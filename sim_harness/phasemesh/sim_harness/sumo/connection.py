@@ -162,6 +162,14 @@ class Simulation:
                 by_crossing.setdefault(following, []).append(waiting)
         return by_crossing
 
+    def waiting_to_enter(self) -> list[str]:
+        """The vehicles that are due and find no room to enter the network."""
+        return list(self._api.simulation.getPendingVehicles())
+
+    def route_of(self, vehicle_id: str) -> tuple[str, ...]:
+        """The edges on the way of a vehicle that is under way or waits to enter."""
+        return tuple(self._api.vehicle.getRoute(vehicle_id))
+
     def lane_length_m(self, lane_id: str) -> float:
         """Length of a lane in metres; raises ScenarioError for an unknown one."""
         try:

@@ -1,0 +1,65 @@
+"""The warm start: an actor learns what a rule wants, and says so more surely when sharpened."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from trainer_towns import make_episode, random_views
+
+from phasemesh.contract.errors import InputError
+from phasemesh.trainer.cloning import clone, sharpen
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.recipe import Recipe, WarmStart
+from phasemesh.trainer.teacher import check_teacher, taught_stage
+
+pytestmark = pytest.mark.train
+
+
+def test_an_actor_learns_what_its_teacher_wants() -> None:
+    """On random traffic it agrees far more often after cloning than before."""
+    torch.manual_seed(0)
+    actor = UniversalActor()
+    episode = make_episode(actor, ticks=160, teacher="approach", teacher_share=1.0)
+    start = WarmStart(teacher="approach", epochs=1, rows_per_batch=24, segment_ticks=8)
+    few, many = (Recipe(warm_start=msgspec.structs.replace(start, epochs=epochs)) for epochs in (1, 25))
+    first = clone(actor, [episode], few, np.random.default_rng(0), torch.device("cpu"))
+    last = clone(actor, [episode], many, np.random.default_rng(0), torch.device("cpu"))
+
+    assert last.agreement > first.agreement + 0.15
+    assert last.loss < first.loss
+
+
+def test_where_the_teacher_plays_its_wishes_are_played() -> None:
+    """With a share of 1 at every tick, with 0 at no other than by chance."""
+    torch.manual_seed(0)
+    taught, own = (make_episode(UniversalActor(), ticks=60, teacher="approach", teacher_share=s) for s in (1.0, 0.0))
+
+    assert (taught.stage == taught.taught).all()
+    assert (own.stage != own.taught).any()
+
+
+def test_a_teacher_wants_legal_stages_alone() -> None:
+    """As on the street, where the guard would not let it have others."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        for view in random_views(random).values():
+            assert view["action_mask"][taught_stage("approach-lost-time", view)]
+
+
+def test_sharpened_scores_keep_their_order() -> None:
+    """Every score is multiplied, the bias included."""
+    torch.manual_seed(0)
+    actor = UniversalActor()
+    before = (actor.stage_score.weight.clone(), actor.stage_score.bias.clone())
+    sharpen(actor, 3.0)
+
+    torch.testing.assert_close(actor.stage_score.weight, 3.0 * before[0])
+    torch.testing.assert_close(actor.stage_score.bias, 3.0 * before[1])
+
+
+def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
+    """In one line."""
+    with pytest.raises(InputError, match="approach-lost-time"):
+        check_teacher("aproach")

@@ -1,0 +1,68 @@
+"""What the trainer lets agents hear is what the wire would bring: same numbers, same rule for lost messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from trainer_towns import LAYOUT, LINE
+
+from phasemesh.contract.messages import compose, encode_message, vector
+from phasemesh.contract.observation import HIDDEN_SIZE, MESSAGE_SIZE, SUMMARY_SIZE
+from phasemesh.contract.topics import PEER_STATE
+from phasemesh.controller.peers.mailbox import Mailbox
+from phasemesh.controller.peers.transport import Arrival
+from phasemesh.trainer.messages import Inbox, told_by
+
+pytestmark = pytest.mark.train
+
+
+@pytest.mark.parametrize("stages", [2, 16, 20])
+def test_a_message_is_that_of_the_wire(stages: int) -> None:
+    """Bit for bit, half precision and the room for 16 stages included."""
+    random = np.random.default_rng(1)
+    summary, policy, hidden = (random.random((3, size), dtype=np.float32) for size in (SUMMARY_SIZE, stages, 64))
+    hidden[0, 0], hidden[1, 1] = 1e6, 1e-9
+
+    told = told_by(summary, policy, hidden)
+
+    for row in range(3):
+        sent = compose(LINE[row].id, 1, 1, 0, summary=summary[row], policy=policy[row], hidden=hidden[row])
+        assert np.array_equal(told[row], vector(sent))
+
+
+def test_lost_messages_are_bridged_as_long_as_on_the_street() -> None:
+    """Random losses: at every tick the inbox holds as fresh what a mailbox holds as fresh, and the same numbers."""
+    random = np.random.default_rng(2)
+    inbox = Inbox(LAYOUT)
+    mailboxes = [Mailbox(each.neighbours, PEER_STATE.stale_after_ticks, 2) for each in LINE]
+    for tick in range(60):
+        told = random.random((3, MESSAGE_SIZE), dtype=np.float32)
+        told[:, -HIDDEN_SIZE:] = told[:, -HIDDEN_SIZE:].astype(np.float16)
+        is_lost = random.random(LAYOUT.neighbours.shape) < 0.6
+        held, valid = inbox.take(told, is_lost)
+        for row, (each, mailbox) in enumerate(zip(LINE, mailboxes, strict=True)):
+            mailbox.begin(tick)
+            for column, name in enumerate(each.neighbours):
+                if not is_lost[row, column]:
+                    mailbox.accept(arrival(name, tick, told[LAYOUT.names.index(name)]), tick, 2 * tick)
+            for column, view in enumerate(mailbox.views(tick)):
+                assert valid[row, column] == view.is_fresh
+                if view.message is not None and view.is_fresh:
+                    assert np.array_equal(held[row, column], vector(view.message))
+
+
+def arrival(name: str, tick: int, row: np.ndarray) -> Arrival:
+    """The message of `name` at `tick` whose numbers are `row`."""
+    parts = np.split(row, [SUMMARY_SIZE, MESSAGE_SIZE - HIDDEN_SIZE])
+    message = compose(
+        LINE[LAYOUT.names.index(name)].id, 1, tick + 1, 2 * tick, summary=parts[0], policy=parts[1], hidden=parts[2]
+    )
+    return Arrival(message.sender, encode_message(message))
+
+
+def test_rows_of_nobody_are_zero_and_not_valid() -> None:
+    """The ends of the line have one neighbour, the middle has two."""
+    held, valid = Inbox(LAYOUT).take(np.ones((3, MESSAGE_SIZE), dtype=np.float32), np.zeros((3, 2), dtype=bool))
+
+    assert valid.tolist() == [[True, False], [True, True], [True, False]]
+    assert not held[0, 1].any()

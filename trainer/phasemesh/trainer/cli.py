@@ -1,0 +1,88 @@
+"""The command `phasemesh train`; torch and SUMO are imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phasemesh.contract.errors import InputError, MissingExtraError
+
+_TRAIN_PACKAGES = {
+    "torch": "train",
+    "tensorboard": "train",
+    "pettingzoo": "sim",
+    "gymnasium": "sim",
+    "libsumo": "sim",
+    "rich": "sim",
+}
+"""What training imports, with the extra that brings it."""
+EXIT_ALARM = 1
+"""Exit code of a training that an alarm ended."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room to `app`."""
+    app.command("train")(train)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships, or a .toml.")],
+    scenarios: Annotated[str, typer.Option(help="Scenarios to train on, by comma.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    minutes: Annotated[float | None, typer.Option(help="End after so much wall time in all.", min=0.0)] = None,
+    iterations: Annotated[int | None, typer.Option(help="End after so many iterations in all.", min=0)] = None,
+    workers: Annotated[int, typer.Option(help="Episodes played at a time.", min=1, max=256)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
+    device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
+    evaluate: Annotated[str, typer.Option(help="Seeds to evaluate on at the end, by comma, below 100000.")] = "",
+    evaluate_seconds: Annotated[
+        float | None, typer.Option(help="Simulated seconds of an evaluation; by default the whole scenario.", min=60.0)
+    ] = None,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    fail_on_alarm: Annotated[
+        bool, typer.Option("--fail-on-alarm", help="End with exit code 1 at the first alarm.")
+    ] = False,
+) -> None:
+    """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
+    try:
+        from rich.console import Console  # noqa: PLC0415 (comes with the extra `sim`)
+
+        from phasemesh.trainer.session import Order, train_in  # noqa: PLC0415 (torch is optional and slow)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TRAIN_PACKAGES:
+            raise
+        extra = _TRAIN_PACKAGES[package]
+        raise MissingExtraError(f"training needs {package}; run pip install 'phasemesh[{extra}]'") from error
+    order = Order(
+        recipe=recipe,
+        scenarios=_names(scenarios),
+        minutes=minutes,
+        iterations=iterations,
+        workers=workers,
+        seed=seed,
+        device=device,
+        is_resumed=resume,
+        ends_on_alarm=fail_on_alarm,
+        evaluation_seeds=_seeds(evaluate),
+        evaluation_s=evaluate_seconds,
+    )
+    trained = train_in(out, order, Console(soft_wrap=True))
+    if trained.alarms:
+        typer.echo(f"{out}: ended after {trained.iterations} iterations by {', '.join(trained.alarms)}", err=True)
+        raise typer.Exit(EXIT_ALARM)
+    typer.echo(f"{out}: {trained.iterations} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in _names(text))
+    except ValueError as error:
+        raise InputError(f"--evaluate {text!r}: give whole numbers by comma") from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))

@@ -1,0 +1,74 @@
+"""Warm start: the actor learns to want what a rule wants, first where the rule plays, then where it plays itself.
+
+Rounds in which the actor plays and the rule only says what it would do keep the actor from drifting into situations
+that it has never been taught (Ross, Gordon and Bagnell, AISTATS 2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.recipe import Recipe
+
+_MAX_GRAD_NORM = 1.0
+
+
+class Cloned(msgspec.Struct, frozen=True):
+    """What cloning was like in its last pass: loss in nats and the share of decisions that agree with the teacher."""
+
+    loss: float
+    agreement: float
+
+
+def clone(
+    actor: UniversalActor,
+    episodes: Sequence[Episode],
+    recipe: Recipe,
+    random: np.random.Generator,
+    device: torch.device,
+) -> Cloned:
+    """Fit `actor` to what the teacher wanted in `episodes`, at every tick that left a choice."""
+    start, lessons = recipe.warm_start, [_lesson(episode) for episode in episodes]
+    optimiser = torch.optim.Adam(actor.parameters(), lr=start.learning_rate, eps=1e-5)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, start.epochs)
+    found: list[Cloned] = []
+    for _ in range(start.epochs):
+        found = [
+            _fit(actor, batch.to(device), optimiser, recipe.mask.temperature)
+            for lesson in lessons
+            for batch in batches(lesson, random, segment_ticks=start.segment_ticks, rows=start.rows_per_batch)
+        ]
+        schedule.step()
+    return Cloned(float(np.mean([each.loss for each in found])), float(np.mean([each.agreement for each in found])))
+
+
+def sharpen(actor: UniversalActor, factor: float) -> None:
+    """Multiply all scores by `factor`: the same best stage, drawn more surely."""
+    with torch.no_grad():
+        actor.stage_score.weight.mul_(factor)
+        actor.stage_score.bias.mul_(factor)
+
+
+def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, temperature: float) -> Cloned:
+    replayed = replay(actor, batch, temperature)
+    loss = masked_mean(-replayed.taken(batch.taught), batch.has_choice)
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(actor.parameters(), _MAX_GRAD_NORM)
+    optimiser.step()
+    agrees = (replayed.log_policy.argmax(dim=-1) == batch.taught).to(loss.dtype)
+    return Cloned(loss.item(), masked_mean(agrees, batch.has_choice).item())
+
+
+def _lesson(episode: Episode) -> Lesson:
+    """An episode without anything for a critic to learn."""
+    nothing = np.zeros((episode.ticks - 1, len(episode.layout.names)), dtype=np.float32)
+    return Lesson(episode, nothing, nothing)

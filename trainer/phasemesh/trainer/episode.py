@@ -1,0 +1,71 @@
+"""One episode: what is played, and everything that a learner needs to know of it."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.layout import BoolArray, IntArray, Layout
+from phasemesh.trainer.rewards import RewardKind
+
+
+class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one episode plays; everything random about it follows from `seed`.
+
+    `length_s` None is the whole window of the scenario. `message_loss` is the share of messages that do not arrive,
+    `demand` scales SUMO's demand. Stages are drawn from the policy, or with `is_greedy` its best is taken. A `teacher`
+    (a rule by name) says at every tick what it would want; `teacher_share` of the ticks are played by it.
+    """
+
+    scenario: str
+    seed: int
+    tick_s: float = 2.0
+    length_s: float | None = None
+    profile: str = "benchmark"
+    demand: float = 1.0
+    message_loss: float = 0.0
+    reward: RewardKind = RewardKind.DELAY
+    ignore_junction_blocker_s: float = 20.0
+    is_greedy: bool = False
+    teacher: str | None = None
+    teacher_share: float = 0.0
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """T ticks of A agents, padded as in `Layout`.
+
+    `lanes` [T, A, L, F], `stage_state` [T, A, S, G] and `legal` [T, A, S] are what the agents saw, `current` [T, A] the
+    stage in force. `told` [T, A, D] is what each agent told; row k of an agent heard what its neighbour told
+    `age` [T, A, K] ticks ago, or nothing fresh where `valid` [T, A, K] is false. `noise` [T, A, K] is that of the mask,
+    `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with `log_probability` [T, A];
+    `taught` [T, A] is what the teacher wanted. `reward` [T, A] is what followed the tick.
+
+    `mean_delay_s` is the metric of the harness, `monitor_trips` what the monitor of the lights saw, `wall_s` the wall
+    time of the whole episode.
+    """
+
+    plan: EpisodePlan
+    layout: Layout
+    lanes: FloatArray
+    stage_state: FloatArray
+    legal: BoolArray
+    current: IntArray
+    told: FloatArray
+    age: npt.NDArray[np.int8]
+    valid: BoolArray
+    noise: FloatArray
+    hidden: FloatArray
+    stage: IntArray
+    log_probability: FloatArray
+    taught: IntArray
+    reward: FloatArray
+    mean_delay_s: float
+    monitor_trips: int
+    wall_s: float
+
+    @property
+    def ticks(self) -> int:
+        """How many control intervals were played."""
+        return len(self.stage)

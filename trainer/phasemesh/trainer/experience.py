@@ -1,0 +1,207 @@
+"""Episodes as a learner reads them: what the critic sees, and batches of short segments to replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.batched import decide, encode
+from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.networks import UniversalActor
+
+Index = npt.NDArray[np.int64]
+
+
+class CriticInput(NamedTuple):
+    """The inputs of `Critic.forward`, in its order; leading dimensions [T, A] or [N, B]."""
+
+    lanes: Tensor
+    has_lane: Tensor
+    current_shares: Tensor
+    current_state: Tensor
+    neighbours: Tensor
+    has_neighbour: Tensor
+
+
+class Batch(NamedTuple):
+    """Segments of N ticks of one city, in B rows (agents times segments).
+
+    Time comes first, [N, B, ...], except for what does not change in it: `hidden` [B, H] before the first tick,
+    `has_lane` [B, L], `stage_lanes` [B, S, L, 2]. See `Episode`, `Batch.critic` for the critic, and `Lesson`.
+    """
+
+    lanes: Tensor
+    stage_state: Tensor
+    legal: Tensor
+    messages: Tensor
+    valid: Tensor
+    noise: Tensor
+    hidden: Tensor
+    has_lane: Tensor
+    stage_lanes: Tensor
+    stage: Tensor
+    log_probability: Tensor
+    taught: Tensor
+    advantage: Tensor
+    target: Tensor
+    critic: CriticInput
+
+    @property
+    def has_choice(self) -> Tensor:
+        """Where the guard left more than one stage to choose, [N, B]; elsewhere nothing can be learnt."""
+        return self.legal.sum(dim=-1) > 1
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        fields = {name: part.to(device) for name, part in self._asdict().items() if name != "critic"}
+        return Batch(**fields, critic=CriticInput(*(part.to(device) for part in self.critic)))
+
+
+class Replayed(NamedTuple):
+    """What the actor answers now to a batch: log policy [N, B, S] and edge posterior [N, B, K]."""
+
+    log_policy: Tensor
+    probability: Tensor
+
+    def taken(self, stage: Tensor) -> Tensor:
+        """Log probability of `stage` [N, B]."""
+        return self.log_policy.gather(-1, stage.unsqueeze(-1)).squeeze(-1)
+
+    @property
+    def entropy(self) -> Tensor:
+        """Entropy of the policy over legal stages in nats, [N, B]."""
+        policy = self.log_policy.exp()
+        return -(policy * self.log_policy.clamp(min=-1e4)).sum(dim=-1)
+
+
+class Lesson(NamedTuple):
+    """One episode with what there is to learn from it: advantages and the critic's targets, [T, A] each."""
+
+    episode: Episode
+    advantage: FloatArray
+    target: FloatArray
+
+
+def critic_input(episode: Episode) -> CriticInput:
+    """What the critic sees of a whole episode, each [T, A, ...]; it hears neighbours even where the street did not."""
+    layout, ticks = episode.layout, episode.ticks
+    agents = np.arange(len(layout.names))[None, :]
+    heard = episode.told[:, layout.neighbours]
+    acted = actions_of(episode)[:, layout.neighbours]
+    return CriticInput(
+        lanes=torch.from_numpy(episode.lanes),
+        has_lane=torch.from_numpy(layout.has_lane.astype(np.float32)).expand(ticks, -1, -1),
+        current_shares=torch.from_numpy(layout.stage_lanes[agents, episode.current]),
+        current_state=torch.from_numpy(episode.stage_state[np.arange(ticks)[:, None], agents, episode.current]),
+        neighbours=torch.from_numpy(np.concatenate((heard, acted), axis=-1)),
+        has_neighbour=torch.from_numpy(layout.has_neighbour.astype(np.float32)).expand(ticks, -1, -1),
+    )
+
+
+def actions_of(episode: Episode) -> FloatArray:
+    """What the stage that each agent wants would serve: lane features, protected and permissive, [T, A, 2F]."""
+    agents = np.arange(len(episode.layout.names))[None, :]
+    shares = episode.layout.stage_lanes[agents, episode.stage]
+    served: FloatArray = np.einsum("talp,talf->tapf", shares, episode.lanes)
+    return served.reshape(*episode.stage.shape, -1)
+
+
+def batches(
+    lesson: Lesson, random: np.random.Generator, *, segment_ticks: int, rows: int, share: float = 1.0
+) -> Iterator[Batch]:
+    """A random `share` of the segments of `lesson` in random order, about `rows` rows a batch.
+
+    The last tick has no tick after it to be judged by and is left out.
+    """
+    series = _series(lesson)
+    ticks, count = lesson.advantage.shape
+    starts = _starts(ticks, min(segment_ticks, ticks), share, random)
+    per_batch = max(1, rows // count)
+    for first in range(0, len(starts), per_batch):
+        chosen = starts[first : first + per_batch]
+        yield _batch(lesson.episode, series, chosen[None, :] + np.arange(min(segment_ticks, ticks))[:, None])
+
+
+def _starts(ticks: int, length: int, share: float, random: np.random.Generator) -> Index:
+    """First ticks of segments that do not overlap, from a random offset, in random order."""
+    offset = int(random.integers(0, ticks % length + 1))
+    starts = offset + length * random.permutation((ticks - offset) // length)
+    kept: Index = starts[: max(1, round(share * len(starts)))]
+    return kept
+
+
+def _series(lesson: Lesson) -> dict[str, Tensor]:
+    """What a batch holds for every tick and agent as it stands in the episode, [T, A, ...]."""
+    episode = lesson.episode
+    names = ("lanes", "stage_state", "legal", "noise", "stage", "log_probability", "taught")
+    found = {name: torch.from_numpy(getattr(episode, name)) for name in names}
+    valid = torch.from_numpy(episode.valid.astype(np.float32))
+    return found | {
+        "valid": valid,
+        "advantage": torch.from_numpy(lesson.advantage),
+        "target": torch.from_numpy(lesson.target),
+    }
+
+
+def _batch(episode: Episode, series: dict[str, Tensor], ticks: Index) -> Batch:
+    """The segments whose ticks are the columns of `ticks` [N, C]; rows are segments times agents."""
+    layout, columns = episode.layout, ticks.shape[1]
+    at = torch.from_numpy(ticks)
+    cut = {name: tensor[at].flatten(1, 2) for name, tensor in series.items()}
+    critic = critic_input(_excerpt(episode, ticks))
+    return Batch(
+        **cut,
+        messages=torch.from_numpy(_heard(episode, ticks)).flatten(1, 2),
+        hidden=torch.from_numpy(episode.hidden[ticks[0]]).flatten(0, 1),
+        has_lane=torch.from_numpy(layout.has_lane.astype(np.float32)).repeat(columns, 1),
+        stage_lanes=torch.from_numpy(layout.stage_lanes).repeat(columns, 1, 1, 1),
+        critic=CriticInput(*(part.reshape(len(ticks), -1, *part.shape[2:]) for part in critic)),
+    )
+
+
+def _excerpt(episode: Episode, ticks: Index) -> Episode:
+    """The ticks that a batch holds, one after the other, as an episode of their own."""
+    names = ("lanes", "stage_state", "current", "told", "stage")
+    return msgspec.structs.replace(episode, **{name: getattr(episode, name)[ticks.reshape(-1)] for name in names})
+
+
+def _heard(episode: Episode, ticks: Index) -> FloatArray:
+    """The messages heard at `ticks` [N, C], [N, C, A, K, D]; zeros where there was nothing fresh."""
+    told_at = np.maximum(ticks[..., None, None] - episode.age[ticks], 0)
+    rows: FloatArray = episode.told[told_at, episode.layout.neighbours]
+    heard: FloatArray = rows * episode.valid[ticks][..., None]
+    return heard
+
+
+def replay(actor: UniversalActor, batch: Batch, temperature: float) -> Replayed:
+    """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included."""
+    encoded = encode(actor, batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
+    hidden, scores, probability = batch.hidden, [], []
+    for tick in range(len(batch.lanes)):
+        decided = decide(
+            actor,
+            encoded.at(tick),
+            batch.stage_state[tick],
+            batch.legal[tick],
+            batch.valid[tick],
+            batch.noise[tick],
+            hidden,
+            temperature=temperature,
+        )
+        hidden = decided.hidden
+        scores.append(decided.scores)
+        probability.append(decided.probability)
+    return Replayed(torch.log_softmax(torch.stack(scores), dim=-1), torch.stack(probability))
+
+
+def masked_mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of `values` over the entries that are `where`; 0 when there are none."""
+    weights = where.to(values.dtype)
+    return (values * weights).sum() / weights.sum().clamp(min=1.0)

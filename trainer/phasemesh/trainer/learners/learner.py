@@ -1,0 +1,193 @@
+"""What all learners share: networks, optimiser, value scale, and the losses that are not theirs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.critic import Critic, ValueScale
+from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
+from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
+from phasemesh.trainer.layout import BoolArray
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Recipe
+from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
+
+_OF_EDGES = frozenset({"mask_mean", "mask_spread", "mask_entropy"})
+_MASK_LOSSES = {MaskLoss.KL: kl_to_prior, MaskLoss.PRINTED: printed_penalty}
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What one update was like, averaged over its batches.
+
+    Losses, the policy's `entropy` in nats, how far the policy moved (`policy_kl`), how much of the returns' variance
+    the critic explains, and the gradient's norm. `edges` is how many edges a batch had; mean and spread of the edge
+    posterior over all contexts and its mean entropy are averages over edges, 0 where there are none.
+    """
+
+    policy_loss: float
+    value_loss: float
+    mask_loss: float
+    entropy: float
+    policy_kl: float
+    explained_variance: float
+    grad_norm: float
+    edges: float
+    mask_mean: float
+    mask_spread: float
+    mask_entropy: float
+
+
+class Terms(NamedTuple):
+    """The parts of a loss for one batch, each a scalar; `policy_kl` and `explained` are measured, not minimised."""
+
+    policy: Tensor
+    value: Tensor
+    mask: Tensor
+    entropy: Tensor
+    policy_kl: Tensor
+    explained: Tensor
+
+
+class Learner(Protocol):
+    """Improves actor and critic from episodes that were played with the actor as it is."""
+
+    core: Core
+
+    def update(self, episodes: Sequence[Episode], random: np.random.Generator, *, learns_policy: bool) -> Stats:
+        """One update; without `learns_policy` only the critic changes."""
+
+
+class Core:
+    """Networks, optimiser and value scale of a learner; everything that a checkpoint holds of it."""
+
+    def __init__(
+        self,
+        actor: UniversalActor,
+        critic: Critic,
+        recipe: Recipe,
+        device: torch.device,
+        optimiser: type[torch.optim.Adam | torch.optim.RMSprop],
+    ) -> None:
+        """Move both networks to `device`."""
+        self.actor, self.critic = actor.to(device), critic.to(device)
+        self.scale = ValueScale().to(device)
+        self.recipe = recipe
+        self.device = device
+        self.parameters = [*actor.parameters(), *critic.parameters()]
+        self.optimiser = optimiser(self.parameters, lr=recipe.learner.learning_rate, eps=1e-5)
+
+    def anneal(self, iteration: int) -> None:
+        """Set the rate of learning of `iteration`."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe.learner, iteration)
+
+    def lessons(self, episodes: Sequence[Episode]) -> list[Lesson]:
+        """Advantages and targets of all `episodes` as the critic sees them now; the scale takes note of the targets."""
+        return [self._lesson(episode) for episode in episodes]
+
+    def _lesson(self, episode: Episode) -> Lesson:
+        recipe = self.recipe
+        weights = spatial_weights(episode.layout.hops, recipe.reward.spatial_discount, recipe.reward.spatial_reach)
+        rewards = shared_rewards(episode.reward, weights)
+        with torch.no_grad():
+            reads = (part.to(self.device) for part in critic_input(episode))
+            values = self.scale.returns(self.critic(*reads)).cpu().numpy()
+        found = advantages(rewards[:-1], values, recipe.learner.gamma, recipe.learner.lambda_)
+        target = found + values[:-1]
+        self.scale.note(torch.from_numpy(target).to(self.device))
+        return Lesson(episode, _standardised(found, episode.legal[:-1].sum(axis=-1) > 1), target)
+
+    def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The critic on `batch`: its Huber loss on normalised returns, and how much of their variance it explains.
+
+        1 is all of it, 0 is no better than their mean.
+        """
+        values, target = self.critic(*batch.critic), self.scale.normalised(batch.target)
+        left = (target - values).detach().var() / target.var().clamp(min=1e-6)
+        return nn.functional.smooth_l1_loss(values, target), 1.0 - left
+
+    def descend(self, terms: Terms, *, learns_policy: bool) -> float:
+        """One step down the weighted sum of `terms`; the norm of the gradient before it was clipped."""
+        recipe = self.recipe
+        loss = recipe.learner.value_weight * terms.value
+        if learns_policy:
+            loss = loss + terms.policy - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.learner.max_grad_norm)
+        self.optimiser.step()
+        return float(norm)
+
+
+def learning_rate(recipe: LearnerRecipe, iteration: int) -> float:
+    """The rate of learning of `iteration`: linear from the recipe's to `final_rate` of it."""
+    done = min(1.0, iteration / recipe.anneal_iterations)
+    return recipe.learning_rate * (1.0 - (1.0 - recipe.final_rate) * done)
+
+
+def mask_loss(recipe: MaskRecipe, replayed: Replayed, batch: Batch) -> Tensor:
+    """The regulariser of the edge posterior, averaged over all steps of the batch."""
+    return _MASK_LOSSES[recipe.loss](replayed.probability, recipe.prior, batch.valid).mean()
+
+
+def entropy_of(replayed: Replayed, batch: Batch) -> Tensor:
+    """The policy's mean entropy over the ticks that left a choice."""
+    return masked_mean(replayed.entropy, batch.has_choice)
+
+
+def stats_of(terms: Terms, replayed: Replayed, batch: Batch, grad_norm: float) -> Stats:
+    """The figures of one batch, before the step that it led to."""
+    edges = replayed.probability.detach()[batch.valid > 0]
+    return Stats(
+        policy_loss=terms.policy.item(),
+        value_loss=terms.value.item(),
+        mask_loss=terms.mask.item(),
+        entropy=terms.entropy.item(),
+        policy_kl=terms.policy_kl.item(),
+        explained_variance=terms.explained.item(),
+        grad_norm=grad_norm,
+        edges=float(len(edges)),
+        mask_mean=edges.mean().item() if len(edges) else 0.0,
+        mask_spread=edges.std(correction=0).item() if len(edges) else 0.0,
+        mask_entropy=bernoulli_entropy(edges).mean().item() if len(edges) else 0.0,
+    )
+
+
+def mean_stats(stats: Sequence[Stats]) -> Stats:
+    """The figures of an update from those of its batches."""
+    edges = [each.edges for each in stats]
+    return Stats(
+        **{
+            name: _mean([getattr(each, name) for each in stats], edges if name in _OF_EDGES else None)
+            for name in Stats.__struct_fields__
+        }
+    )
+
+
+def _mean(values: Sequence[float], weights: Sequence[float] | None) -> float:
+    """The mean of `values`; 0 where nothing has weight."""
+    if weights is not None and not any(weights):
+        return 0.0
+    return float(np.average(values, weights=weights))
+
+
+def shuffled(groups: Sequence[Iterator[Batch]], random: np.random.Generator) -> Iterator[Batch]:
+    """The batches of all `groups`, which are cities, in random order."""
+    every = [batch for group in groups for batch in group]
+    for index in random.permutation(len(every)):
+        yield every[index]
+
+
+def _standardised(values: FloatArray, where: BoolArray) -> FloatArray:
+    """`values` with mean 0 and spread 1 over the entries that are `where`, so that every city weighs alike."""
+    chosen = values[where] if where.any() else values
+    scaled: FloatArray = ((values - chosen.mean()) / max(float(chosen.std()), 1e-3)).astype(np.float32)
+    return scaled

@@ -1,0 +1,201 @@
+"""Recipes: one TOML file says everything that a training does, so that it can be repeated."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from phasemesh.contract.errors import InputError
+from phasemesh.trainer.rewards import RewardKind
+from phasemesh.trainer.teacher import check_teacher
+
+
+class LearnerKind(StrEnum):
+    """How the actor is improved; each is one file in `learners`."""
+
+    PPO = "ppo"
+    A2C = "a2c"
+
+
+class MaskLoss(StrEnum):
+    """What the ego-graph mask is regularised by: the divergence from the prior, or what BayesG prints."""
+
+    KL = "kl"
+    PRINTED = "printed"
+
+
+class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The numbers of the learner; `gamma` and `lambda_` are per tick.
+
+    An update takes `epochs` passes over a `share_per_epoch` of the segments of `segment_ticks` ticks, in batches of
+    about `rows_per_batch` rows. The rate of learning falls linearly to `final_rate` of itself over `anneal_iterations`.
+    In the first `critic_iterations` only the critic learns. `clip`, `epochs` and `share_per_epoch` are PPO's.
+    """
+
+    kind: LearnerKind = LearnerKind.PPO
+    learning_rate: float = 1e-3
+    final_rate: float = 0.1
+    anneal_iterations: int = 200
+    gamma: float = 0.985
+    lambda_: float = msgspec.field(default=0.93, name="lambda")
+    clip: float = 0.2
+    epochs: int = 4
+    share_per_epoch: float = 0.5
+    segment_ticks: int = 16
+    rows_per_batch: int = 48
+    entropy_weight: float = 0.002
+    value_weight: float = 0.5
+    max_grad_norm: float = 0.5
+    critic_iterations: int = 2
+
+
+class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient."""
+
+    loss: MaskLoss = MaskLoss.KL
+    prior: float = 0.5
+    weight: float = 0.01
+    temperature: float = 0.5
+
+
+class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is rewarded, and how it is shared: discount ** hops for agents up to `spatial_reach` neighbours away."""
+
+    kind: RewardKind = RewardKind.DELAY
+    spatial_discount: float = 0.3
+    spatial_reach: int = 1
+
+
+class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Cloning of `teacher` before the learner begins; no teacher, no warm start.
+
+    Each of `teacher_shares` is a round: an episode on every scenario in which that share of the ticks is played by the
+    teacher, then `epochs` passes over all rounds so far. Afterwards scores are multiplied by `sharpness`.
+    """
+
+    teacher: str = ""
+    teacher_shares: tuple[float, ...] = (1.0, 0.5, 0.0)
+    length_s: float = 1800.0
+    epochs: int = 10
+    segment_ticks: int = 8
+    rows_per_batch: int = 64
+    learning_rate: float = 3e-3
+    sharpness: float = 1.0
+
+
+class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is played: `per_iteration` episodes with the weights of one iteration.
+
+    Each is drawn: the scenario in turn, demand from `demand`, message loss from `message_losses`. An episode lasts
+    `length_s` at most.
+    """
+
+    per_iteration: int = 3
+    tick_s: float = 2.0
+    length_s: float = 3600.0
+    profile: str = "benchmark"
+    demand: tuple[float, float] = (0.9, 1.1)
+    message_losses: tuple[float, ...] = (0.0,)
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One training: learner x communication x reward, and what it is played on."""
+
+    learner: LearnerRecipe = LearnerRecipe()
+    mask: MaskRecipe = MaskRecipe()
+    reward: RewardRecipe = RewardRecipe()
+    warm_start: WarmStart = WarmStart()
+    episodes: EpisodesRecipe = EpisodesRecipe()
+
+
+def known_recipes() -> tuple[str, ...]:
+    """The names of the recipes that ship."""
+    names = (path.name for path in resources.files("phasemesh.trainer.recipes").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """The recipe that ships under that name, or that of a `.toml` file; raises InputError with one line."""
+    if name_or_path in known_recipes():
+        path = resources.files("phasemesh.trainer.recipes") / f"{name_or_path}.toml"
+        return _decoded(path.read_text(encoding="utf-8"), name_or_path)
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise InputError(
+            f"there is no recipe {name_or_path!r}; known are {', '.join(known_recipes())} and any path to a .toml"
+        )
+    try:
+        return _decoded(path.read_text(encoding="utf-8"), name_or_path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _decoded(text: str, name: str) -> Recipe:
+    try:
+        recipe = msgspec.convert(tomllib.loads(text), Recipe)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise InputError(f"recipe {name}: {error}") from error
+    faults = faults_of_recipe(recipe)
+    if faults:
+        raise InputError(f"recipe {name}: {faults[0]} ({len(faults)} faults)")
+    return recipe
+
+
+def faults_of_recipe(recipe: Recipe) -> list[str]:
+    """Every number of `recipe` that makes no sense, one sentence each."""
+    if recipe.warm_start.teacher:
+        check_teacher(recipe.warm_start.teacher)
+    sections = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
+    return [
+        f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
+        for section, ranges in _RANGES.items()
+        for name, (low, high) in ranges.items()
+        if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
+    ]
+
+
+def _numbers(value: float | tuple[float, ...]) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+_RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "learner": {
+        "learning_rate": (1e-7, 1.0),
+        "final_rate": (0.0, 1.0),
+        "anneal_iterations": (1, 1e9),
+        "gamma": (0.0, 1.0),
+        "lambda_": (0.0, 1.0),
+        "clip": (1e-3, 1.0),
+        "epochs": (1, 100),
+        "share_per_epoch": (0.01, 1.0),
+        "segment_ticks": (1, 10_000),
+        "rows_per_batch": (1, 1e6),
+        "entropy_weight": (0.0, 10.0),
+        "value_weight": (0.0, 100.0),
+        "max_grad_norm": (1e-6, 1e6),
+        "critic_iterations": (0, 1e6),
+    },
+    "mask": {"prior": (1e-3, 1.0 - 1e-3), "weight": (0.0, 1e3), "temperature": (0.01, 10.0)},
+    "reward": {"spatial_discount": (0.0, 1.0), "spatial_reach": (0, 1e3)},
+    "warm_start": {
+        "teacher_shares": (0.0, 1.0),
+        "length_s": (60.0, 86_400.0),
+        "epochs": (1, 1000),
+        "segment_ticks": (1, 10_000),
+        "rows_per_batch": (1, 1e6),
+        "learning_rate": (1e-7, 1.0),
+        "sharpness": (0.1, 100.0),
+    },
+    "episodes": {
+        "per_iteration": (1, 1000),
+        "tick_s": (1.0, 60.0),
+        "length_s": (10.0, 86_400.0),
+        "demand": (0.01, 10.0),
+        "message_losses": (0.0, 1.0),
+    },
+}
+"""The least and greatest value of every number, lists included."""

@@ -1,0 +1,194 @@
+"""The loop: play episodes with the weights as they are, improve them, write everything down, again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.options import SEED_LIMIT
+from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.trainer.alarms import Alarm, alarms_of
+from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from phasemesh.trainer.cloning import Cloned, clone, sharpen
+from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.critic import Critic
+from phasemesh.trainer.env import CityEnv, CityOptions
+from phasemesh.trainer.episode import Episode, EpisodePlan
+from phasemesh.trainer.evaluation import FIRST_TRAINING_SEED
+from phasemesh.trainer.learners.a2c import A2c
+from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
+from phasemesh.trainer.learners.ppo import Ppo
+from phasemesh.trainer.limits import Limits
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.recipe import LearnerKind, Recipe
+from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
+
+LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
+    LearnerKind.PPO: Ppo,
+    LearnerKind.A2C: A2c,
+}
+"""The learners, each by what makes it from networks, recipe and device."""
+
+
+class TrainingListener(Protocol):
+    """Whoever wants to see how a training goes."""
+
+    def cloned(self, round_: int, delays_s: dict[str, float], result: Cloned) -> None:
+        """A round of the warm start is over."""
+
+    def iterated(self, row: CurveRow) -> None:
+        """An iteration is over."""
+
+
+class Training:
+    """One training in a run folder; `resume` or `warm_start` first, then `run`."""
+
+    def __init__(
+        self, folder: Path, description: RunDescription, crew: Crew, listener: TrainingListener, device: torch.device
+    ) -> None:
+        """Make the networks that the seed of `description` gives."""
+        self.folder = folder
+        self.recipe: Recipe = description.recipe
+        self.scenarios = description.scenarios
+        self.iteration = 0
+        self._crew = crew
+        self._listener = listener
+        torch.manual_seed(description.seed)
+        self.random = np.random.default_rng(description.seed)
+        self.learner = LEARNERS[self.recipe.learner.kind](UniversalActor(), Critic(), self.recipe, device)
+        self._history: list[Stats] = []
+        self._before_s = 0.0
+        self._began_s = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time of training so far, earlier parts of a resumed one included."""
+        return self._before_s + time.monotonic() - self._began_s
+
+    def resume(self) -> None:
+        """Go on from the checkpoint; raises InputError when there is none that fits."""
+        meta = load_checkpoint(self.folder / CHECKPOINT_NAME, self.learner.core, self.random)
+        self.iteration, self._before_s = meta.iteration, meta.elapsed_s
+        self._began_s = time.monotonic()
+        self._history = [row.stats for row in cut_curves(self.folder, self.iteration)]
+
+    def warm_start(self) -> None:
+        """Clone the teacher of the recipe, if it names one, and write the first checkpoint."""
+        start, core = self.recipe.warm_start, self.learner.core
+        played: list[Episode] = []
+        for round_, share in enumerate(start.teacher_shares if start.teacher else ()):
+            plans = [self._taught_plan(scenario, share) for scenario in self.scenarios]
+            episodes = self._crew.play(core.actor, plans)
+            played += episodes
+            cloned = clone(core.actor, played, self.recipe, self.random, core.device)
+            self._listener.cloned(round_, _delays_s(episodes), cloned)
+        if start.teacher:
+            sharpen(core.actor, start.sharpness)
+        self._save()
+
+    def run(self, limits: Limits) -> tuple[Alarm, ...]:
+        """Iterate until `limits` are reached; every iteration ends with a checkpoint. The alarms that ended it."""
+        while not limits.are_reached(self.iteration, self.elapsed_s):
+            row = self.iterate()
+            self._listener.iterated(row)
+            if row.alarms and limits.ends_on_alarm:
+                return row.alarms
+        return ()
+
+    def iterate(self) -> CurveRow:
+        """Play, learn, write down: one iteration."""
+        learner, recipe = self.learner, self.recipe
+        learner.core.anneal(self.iteration)
+        began_s = time.monotonic()
+        episodes = self._crew.play(learner.core.actor, self._plans())
+        played_s = time.monotonic()
+        stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
+        self._history.append(stats)
+        row = self._row(episodes, stats, played_s - began_s, time.monotonic() - played_s)
+        append_curve(self.folder, row)
+        self.iteration += 1
+        self._save()
+        return row
+
+    def _plans(self) -> list[EpisodePlan]:
+        """The episodes of this iteration: the scenarios in turn, everything else drawn."""
+        recipe, count = self.recipe.episodes, self.recipe.episodes.per_iteration
+        turns = range(self.iteration * count, (self.iteration + 1) * count)
+        return [
+            EpisodePlan(
+                scenario=self.scenarios[turn % len(self.scenarios)],
+                seed=self._draw_seed(),
+                tick_s=recipe.tick_s,
+                length_s=recipe.length_s,
+                profile=recipe.profile,
+                demand=float(self.random.uniform(*recipe.demand)),
+                reward=self.recipe.reward.kind,
+                message_loss=float(self.random.choice(recipe.message_losses)),
+            )
+            for turn in turns
+        ]
+
+    def _taught_plan(self, scenario: str, share: float) -> EpisodePlan:
+        recipe = self.recipe
+        return EpisodePlan(
+            scenario=scenario,
+            seed=self._draw_seed(),
+            tick_s=recipe.episodes.tick_s,
+            length_s=recipe.warm_start.length_s,
+            profile=recipe.episodes.profile,
+            demand=float(self.random.uniform(*recipe.episodes.demand)),
+            teacher=recipe.warm_start.teacher,
+            teacher_share=share,
+        )
+
+    def _draw_seed(self) -> int:
+        return int(self.random.integers(FIRST_TRAINING_SEED, SEED_LIMIT))
+
+    def _row(self, episodes: Sequence[Episode], stats: Stats, play_s: float, update_s: float) -> CurveRow:
+        decisions = sum(episode.stage.size for episode in episodes)
+        return CurveRow(
+            iteration=self.iteration,
+            elapsed_s=round(self.elapsed_s, 1),
+            play_s=round(play_s, 2),
+            update_s=round(update_s, 2),
+            steps_per_s=round(decisions / max(play_s, 1e-3), 1),
+            learning_rate=learning_rate(self.recipe.learner, self.iteration),
+            delay_s=_delays_s(episodes),
+            reward={episode.plan.scenario: float(episode.reward.mean()) for episode in episodes},
+            stats=stats,
+            monitor_trips=sum(episode.monitor_trips for episode in episodes),
+            alarms=alarms_of(self._history),
+        )
+
+    def _save(self) -> None:
+        save_checkpoint(
+            self.folder / CHECKPOINT_NAME,
+            self.learner.core,
+            self.random,
+            iteration=self.iteration,
+            elapsed_s=self.elapsed_s,
+        )
+
+
+def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
+    """Read everything that will be played, so that a mistake is told before hours of work; raises InputError."""
+    if not scenarios or len(set(scenarios)) < len(scenarios):
+        raise InputError("--scenarios: name at least one scenario, and each only once")
+    for name in scenarios:
+        CityEnv(
+            CityOptions(scenario=find_scenario(name), tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile)
+        )
+
+
+def _delays_s(episodes: Sequence[Episode]) -> dict[str, float]:
+    """The mean delay of each scenario that was played."""
+    found: dict[str, list[float]] = {}
+    for episode in episodes:
+        found.setdefault(episode.plan.scenario, []).append(episode.mean_delay_s)
+    return {name: round(float(np.mean(delays)), 2) for name, delays in found.items()}
