@@ -81,7 +81,7 @@ def test_damage_counts_as_lost_records(tmp_path: Path) -> None:
     """A file that was cut short in its last record loses that one and keeps the others."""
     path = tmp_path / "cut.rec"
     _write(path, ticks=3)
-    path.write_bytes(path.read_bytes()[:-10])
+    path.write_bytes(path.read_bytes()[:-30])
     totals = TickTotals()
 
     totals.note_file(path)
