@@ -62,12 +62,15 @@ def test_a_restarted_agent_climbs_back_to_coordinated(tmp_path: Path) -> None:
         kills=((VICTIM, 100.0, 200.0),),
     )
     second_life = _ticks(tmp_path / "records" / "0-2.rec")
+    start_up_s = second_life[0].step - 200.0
 
     assert result.is_complete
     assert result.lost_agents == ()
     assert result.agent_deaths == 1
     assert second_life[-1].rung is Rung.COORDINATED
-    assert result.intersections[VICTIM].own_plan_s < 200.0
+    # How long the machine takes to start a process is not the agent's doing; all that follows is.
+    assert result.intersections[VICTIM].own_plan_s - start_up_s < 110.0
+    assert 0.0 <= start_up_s < 100.0
     assert all(each.final_rung == Rung.COORDINATED for each in result.intersections.values())
 
 

@@ -77,16 +77,17 @@ def test_files_are_summed_up_like_ticks(tmp_path: Path) -> None:
     assert (totals.ticks, totals.deadline_misses, totals.lost_records) == (6, 6, 0)
 
 
-def test_damage_counts_as_lost_records(tmp_path: Path) -> None:
-    """A file that was cut short in its last record loses that one and keeps the others."""
+@pytest.mark.parametrize(("cut_bytes", "ticks"), [(10, 3), (30, 2)])
+def test_damage_counts_as_lost_records(tmp_path: Path, cut_bytes: int, ticks: int) -> None:
+    """A file that was cut in its end mark, or in its last record, has lost one and keeps the others."""
     path = tmp_path / "cut.rec"
     _write(path, ticks=3)
-    path.write_bytes(path.read_bytes()[:-30])
+    path.write_bytes(path.read_bytes()[:-cut_bytes])
     totals = TickTotals()
 
     totals.note_file(path)
 
-    assert (totals.ticks, totals.lost_records) == (2, 1)
+    assert (totals.ticks, totals.lost_records) == (ticks, 1)
 
 
 def _write(path: Path, *, ticks: int) -> None:
