@@ -33,6 +33,10 @@ from phasemesh.controller.safety.unit_rules import (
 
 ROUNDED_INTERVALS = 3
 """Intervals of a change, each of which a cabinet may round up to a whole step."""
+MAX_TIME_S = 1e12
+"""No clock shows more, nor does single precision lose a feature that follows from it."""
+MAX_COUNT = 2**62
+"""No counter reaches it; larger numbers have no place in a record."""
 
 
 class Promise(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -46,12 +50,6 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     due_s: float
     until_s: float
     boot_id: int
-
-
-MAX_TIME_S = 1e12
-"""No clock shows more, nor does single precision lose a feature that follows from it."""
-MAX_COUNT = 2**62
-"""No counter reaches it; larger numbers have no place in a record."""
 
 
 class UnitWatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
