@@ -15,9 +15,10 @@ import pytest
 from rich.console import Console
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.report_folder import only_writer
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.recipe import find_recipe
-from phasemesh.trainer.run_folder import RUN_NAME, TENSORBOARD_NAME, only_trainer, read_curves, read_run
+from phasemesh.trainer.run_folder import RUN_NAME, TENSORBOARD_NAME, read_curves, read_run
 from phasemesh.trainer.session import Order, train_in
 
 pytestmark = [pytest.mark.train, pytest.mark.sumo, pytest.mark.timeout(300)]
@@ -176,7 +177,11 @@ def assert_refusals(folder: Path, recipe: str) -> None:
         train_in(folder, order(recipe), SILENT)
     with pytest.raises(InputError, match="another seed"):
         train_in(folder, order(recipe, is_resumed=True, seed=2), SILENT)
-    with only_trainer(folder), pytest.raises(InputError, match="another training is writing"), only_trainer(folder):
+    with (
+        only_writer(folder),
+        pytest.raises(InputError, match="another training is writing"),
+        only_writer(folder, "--out", "training"),
+    ):
         pass
     (folder / RUN_NAME).write_text("{")
     with pytest.raises(InputError, match=RUN_NAME):

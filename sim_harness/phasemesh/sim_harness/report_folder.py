@@ -32,13 +32,13 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Keep a second run out of `folder` while this one writes there; raises InputError when one is already there."""
+def only_writer(folder: Path, flag: str = "--report", what: str = "run") -> Iterator[None]:
+    """Keep a second writer out of `folder`, which `flag` named; raises InputError when another `what` is there."""
     with (folder / LOCK_NAME).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"--report {folder}: another run is writing there; choose another folder") from None
+            raise InputError(f"{flag} {folder}: another {what} is writing there; choose another folder") from None
         yield
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +18,6 @@ from phasemesh.trainer.recipe import Recipe
 RUN_NAME = "run.json"
 CURVES_NAME = "curves.jsonl"
 TENSORBOARD_NAME = "tensorboard"
-_LOCK_NAME = ".training"
 _TOOLS = ("phasemesh", "torch", "eclipse-sumo", "numpy")
 
 
@@ -100,17 +96,6 @@ def read_run(folder: Path) -> RunDescription:
             f"{folder}: was trained for observation spec {description.spec_hash}, this version has {SPEC_HASH}"
         )
     return description
-
-
-@contextmanager
-def only_trainer(folder: Path) -> Iterator[None]:
-    """Keep a second training out of `folder`; raises InputError when one is at work there."""
-    with (folder / _LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another training is writing there; choose another folder") from None
-        yield
 
 
 def append_curve(folder: Path, row: CurveRow) -> None:

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.report_folder import only_writer
 from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.crew import Crew
@@ -21,7 +22,6 @@ from phasemesh.trainer.run_folder import (
     RunDescription,
     begin_run,
     describe,
-    only_trainer,
     read_run,
 )
 from phasemesh.trainer.training import Training, check_training
@@ -65,7 +65,7 @@ def train_in(folder: Path, order: Order, console: Console) -> Trained:
     # An update computes in one thread: its tensors are small, and the workers have the other cores.
     torch.set_num_threads(1)
     limits = Limits(minutes=order.minutes, iterations=order.iterations, ends_on_alarm=order.ends_on_alarm)
-    with only_trainer(folder), CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen:
+    with only_writer(folder, "--out", "training"), CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen:
         training = Training(folder, description, Crew(order.workers), screen, device)
         if (folder / CHECKPOINT_NAME).exists():
             training.resume()
