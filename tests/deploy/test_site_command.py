@@ -117,17 +117,18 @@ def test_only_the_signals_asked_for_are_in_a_site(tmp_path: Path) -> None:
 def test_an_agent_and_its_cabinet_run_by_hand_and_end_when_told(written: Written, processes: ExitStack) -> None:
     """The agent lives, commands the cabinet, shows the phase, and both end in order on SIGTERM."""
     of_site = ("--site", str(written.folder), "--id", written.name)
+    of_viewer = ("--id", written.name, "--name", "alice")
+    token = run_phasemesh("token", "--site", str(written.folder), *of_viewer).stdout.strip()
+    url = f"http://127.0.0.1:{written.port}/v1/cabinets/{written.name}/state"
     cabinet = start(processes, "cabinet", *of_site, "--port", str(written.port))
-    assert eventually(lambda: fetch(f"http://127.0.0.1:{written.port}/v1/cabinets") is not None)
+    # An agent that sees the flash of the start keeps away for another minute (invariant I11); this one comes after it.
+    assert eventually(lambda: b'"mode":"own_plan"' in (fetch(url, token) or b""))
     agent = start(processes, "agent", *of_site)
 
     assert eventually(lambda: b'"is_alive":true' in (fetch(f"{written.operator}/livez") or b""))
-    of_viewer = ("--id", written.name, "--name", "alice")
-    token = run_phasemesh("token", "--site", str(written.folder), *of_viewer).stdout.strip()
     assert eventually(lambda: b'"letters"' in (fetch(f"{written.operator}/v1/phase", token) or b""))
     phase = msgspec.json.decode(fetch(f"{written.operator}/v1/phase", token) or b"{}")
-    url = f"http://127.0.0.1:{written.port}/v1/cabinets/{written.name}/state"
-    # After the flash of the start, an agent first reads valid states for a while (invariant I12).
+    # An agent first reads valid states for a while (invariant I12).
     assert eventually(lambda: b'"mode":"agent"' in (fetch(url, token) or b""), TAKEOVER_S)
     state = msgspec.json.decode(fetch(url, token) or b"{}")
 

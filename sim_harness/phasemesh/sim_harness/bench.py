@@ -29,6 +29,8 @@ MONITOR_SHARE = 0.02
 INFERENCE_MS = 2.0
 NOTE_US = 50.0
 STEP_US = 20.0
+FAST = 20.0
+PACE_SHARE = 0.8
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -122,6 +124,18 @@ def _alone() -> Iterator[Figure]:
         f"{wall.p50:.2f} / {wall.p99:.2f} / {wall.max:.2f}",
         f"p50 <= {TICK_ALONE_MS:g}",
         wall.p50 <= TICK_ALONE_MS,
+    )
+
+
+def _pace() -> Iterator[Figure]:
+    """Whether three agents keep up with a wall clock that runs twenty times as fast."""
+    result = _run("cologne3", BUNDLE, "processes", seconds=200.0, pace="realtime", speed=FAST)
+    due_s, wanted = 200.0 / FAST, 3 * 100
+    yield Figure(
+        f"200 s of cologne3 at {FAST:g} times the wall clock: wall s, ticks of {wanted}",
+        f"{result.wall_s:.1f}, {result.ticks}",
+        f"<= {1.5 * due_s:g}, >= {PACE_SHARE:.0%}",
+        result.wall_s <= 1.5 * due_s and result.ticks >= PACE_SHARE * wanted,
     )
 
 
@@ -223,6 +237,8 @@ def _run(
     seed: int = 1,
     comm_deadline_ms: float = 200.0,
     blocker_s: float = 20.0,
+    pace: str = "lockstep",
+    speed: float = 1.0,
 ) -> RunResult:
     with tempfile.TemporaryDirectory(prefix="phasemesh-bench-") as folder:
         return run_apart(
@@ -235,6 +251,8 @@ def _run(
                 seed=seed,
                 comm_deadline_ms=comm_deadline_ms,
                 ignore_junction_blocker_s=blocker_s,
+                pace=pace,
+                speed=speed,
                 keeps_records=True,
             )
         )
@@ -244,6 +262,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "decentralised": _decentralised,
     "alone": _alone,
     "costs": _costs,
+    "pace": _pace,
     "monitor": _monitor,
     "many": _many,
     "fixed-time": _fixed_time,
