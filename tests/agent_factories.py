@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from command_line import free_ports
 from factories import make_intersection, make_reading, make_timings
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
@@ -229,18 +230,21 @@ def make_site(
     streets: Mapping[IntersectionId, tuple[IntersectionId, ...]] = PAIR,
     *,
     cabinet: str = "http://127.0.0.1:1",
-    ports: tuple[int, ...] = (7001, 7002, 7003),
+    ports: tuple[int, ...] = (),
     pace: Pace = Pace.LOCKSTEP,
     speed: float = 1.0,
     bundle: str = "max-pressure",
     operator: str = "",
     timings: tuple[StageTiming, ...] | None = None,
 ) -> Site:
-    """Write a site of crossings under the benchmark profile to `folder`; agents publish at `ports` of loopback."""
+    """Write a site of crossings under the benchmark profile to `folder`.
+
+    Agents publish at `ports` of loopback, by default at some that nobody holds.
+    """
     keypairs = {name: generate_keypair() for name in streets}
     directory = {
         name: PeerAddress(f"tcp://127.0.0.1:{port}", keypairs[name].public, number)
-        for number, (name, port) in enumerate(zip(streets, ports, strict=False))
+        for number, (name, port) in enumerate(zip(streets, ports or free_ports(len(streets)), strict=False))
     }
     site = SiteFile(
         format=SITE_FORMAT,
