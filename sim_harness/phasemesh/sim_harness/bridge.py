@@ -8,7 +8,7 @@ Agents in this process, agents in their own processes and the trainer all drive 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from phasemesh.contract.detection import ControlMode, LaneReading
 from phasemesh.contract.units import IntersectionId
@@ -45,6 +45,7 @@ class Bridge:
     """Steps a city; `cabinets` is empty when the signals run their own programs and are only watched.
 
     `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor.
+    `on_sample` is called whenever the series has a new point.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Bridge:
         self.steps_per_tick = steps_per_tick
         self.step_count = -1
         self.series: list[SeriesPoint] = []
+        self.on_sample: Callable[[], None] = lambda: None
         self.tallies = {intersection.id: Tally() for intersection in network.intersections}
         self._begin_s = begin_s
         self._detectors = Detectors(simulation, network.intersections, network.zones)
@@ -120,3 +122,4 @@ class Bridge:
             self._next_sample_s += SAMPLE_EVERY_S
             queue_veh = sum(reading.queue_veh for lanes in readings.values() for reading in lanes)
             self.series.append(SeriesPoint(self.elapsed_s, self.simulation.delay_so_far_s(), queue_veh))
+            self.on_sample()
