@@ -35,6 +35,9 @@ from phasemesh.sim_harness.sumo.network import CityNetwork
 LOOPBACK = "127.0.0.1"
 QUIET_PORTS = range(10_000, 32_768)
 """Below those that Linux gives to whoever connects or asks for any port (net.ipv4.ip_local_port_range)."""
+_BEGIN = os.getpid() * 64 % len(QUIET_PORTS)
+_CANDIDATES = itertools.cycle((*QUIET_PORTS[_BEGIN:], *QUIET_PORTS[:_BEGIN]))
+"""Runs on one machine begin at different ports, since no two of them share a process id."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (inside a namespace, where loopback and one private address are all there is)
 
 
@@ -167,12 +170,10 @@ def agent_proofs(folder: Path, site_keys: tuple[str, ...]) -> dict[IntersectionI
 def free_ports(count: int) -> list[int]:
     """`count` different TCP ports that are free on this machine now.
 
-    Not those that the system gives to whoever connects: one of these would be taken before its agent binds it.
+    Not those that the system gives to whoever connects: one of these would be taken before its agent binds it. Nor
+    any that was found before, as long as there are others: it may be meant for somebody who has not bound it yet.
     """
-    # Runs on one machine begin at different places, since no two of them share a process id.
-    begin = os.getpid() * 64 % len(QUIET_PORTS)
-    found = (port for port in (*QUIET_PORTS[begin:], *QUIET_PORTS[:begin]) if _is_free(port))
-    return list(itertools.islice(found, count))
+    return list(itertools.islice((port for port in _CANDIDATES if _is_free(port)), count))
 
 
 def _is_free(port: int) -> bool:
