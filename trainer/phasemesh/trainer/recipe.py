@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.scenarios.city import MAX_CITY
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -74,11 +75,13 @@ class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Cloning of `teacher` before the learner begins; no teacher, no warm start.
 
     Each of `teacher_shares` is a round: an episode on every scenario in which that share of the ticks is played by the
-    teacher, then `epochs` passes over all rounds so far. Afterwards scores are multiplied by `sharpness`.
+    teacher, then `epochs` passes over all rounds so far. Afterwards scores are multiplied by `sharpness`. Of a range of
+    cities each round plays `cities`.
     """
 
     teacher: str = ""
     teacher_shares: tuple[float, ...] = (1.0, 0.5, 0.0)
+    cities: int = 4
     length_s: float = 1800.0
     epochs: int = 10
     segment_ticks: int = 8
@@ -91,7 +94,7 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What is played: `per_iteration` episodes with the weights of one iteration.
 
     Each is drawn: the scenario in turn, demand from `demand`, message loss from `message_losses`. An episode lasts
-    `length_s` at most.
+    `length_s` at most. `cities` are the first and last of those that `city:*` stands for.
     """
 
     per_iteration: int = 3
@@ -100,6 +103,7 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     profile: str = "benchmark"
     demand: tuple[float, float] = (0.9, 1.1)
     message_losses: tuple[float, ...] = (0.0,)
+    cities: tuple[int, int] = (1, 1000)
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -183,6 +187,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "reward": {"spatial_discount": (0.0, 1.0), "spatial_reach": (0, 1e3)},
     "warm_start": {
         "teacher_shares": (0.0, 1.0),
+        "cities": (1, 1000),
         "length_s": (60.0, 86_400.0),
         "epochs": (1, 1000),
         "segment_ticks": (1, 10_000),
@@ -196,6 +201,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "length_s": (10.0, 86_400.0),
         "demand": (0.01, 10.0),
         "message_losses": (0.0, 1.0),
+        "cities": (0, MAX_CITY),
     },
 }
 """The least and greatest value of every number, lists included."""

@@ -156,6 +156,8 @@ def _spider(recipe: CityRecipe) -> dict[str, object]:
         "spider.circle-number": recipe.circles,
         "spider.space-radius": recipe.block_m,
         "spider.attach-length": 200,
+        # Without a signal netgenerate leaves the middle without any right of way, and vehicles crash there.
+        "tls.set": "A1",
     }
 
 

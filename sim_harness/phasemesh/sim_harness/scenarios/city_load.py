@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.observation import stage_lanes
+from phasemesh.contract.units import LaneId
 from phasemesh.sim_harness.scenarios.city_roads import CityRoads, Entrance, Flows, flows_of
 from phasemesh.sim_harness.sumo.network import CityNetwork
 
@@ -35,7 +36,7 @@ def capacity_vehph(network: CityNetwork, roads: CityRoads, ways: tuple[Entrance,
 
 
 def green_need(intersection: Intersection, flows: Flows) -> float:
-    """Hours of green for each vehicle of the city, times `SATURATION_VEHPH`, until every lane has been served.
+    """How much green serves every lane of a signal; 1 is that of a lane which takes all traffic of the city.
 
     Green is given in slices to the stage that serves most of what is left, which comes close to the best division.
     """
@@ -56,7 +57,7 @@ def green_need(intersection: Intersection, flows: Flows) -> float:
 def _lane_needs(intersection: Intersection, flows: Flows) -> list[float]:
     """The flow of every lane; a movement with several lanes is spread over them evenly."""
     needs = dict.fromkeys((lane.id for lane in intersection.lanes), 0.0)
-    lanes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    lanes: dict[tuple[str, str], list[LaneId]] = defaultdict(list)
     for movement in intersection.movements:
         for exit_ in dict.fromkeys(_edge(exit_) for exit_ in movement.exits):
             lanes[movement.approach, exit_] += movement.lanes

@@ -23,7 +23,8 @@ def generate_network(kind: str, options: Mapping[str, object], path: Path) -> No
         ScenarioError: netgenerate refuses; with its first sentence.
     """
     pairs = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [str(sumo_program("netgenerate")), f"--{kind}", *pairs, "--no-warnings", "true", "--output-file", path]
+    fixed = ["--no-warnings", "true", "--output-file", str(path)]
+    command = [str(sumo_program("netgenerate")), f"--{kind}", *pairs, *fixed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
     if done.returncode != 0:
         lines = (line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Warning"))
