@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
@@ -106,6 +107,23 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     cities: tuple[int, int] = (1, 1000)
 
 
+class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The street's faults in training, drawn anew for every episode from its seed; off by default.
+
+    The tick is drawn from `ticks_s`, or is that of the episodes where there are none. The others are ranges, from
+    which one value an episode is drawn: `StreetFaults` says what each means. A detector that is out of order is so for
+    `outage_s` on average and says what one of `outage_kinds` says, the faults of detectors that the harness knows by
+    name. The loss of messages is drawn from `episodes.message_losses`.
+    """
+
+    ticks_s: tuple[float, ...] = ()
+    detector_noise: tuple[float, float] = (0.0, 0.0)
+    detector_outage: tuple[float, float] = (0.0, 0.0)
+    outage_s: float = 60.0
+    outage_kinds: tuple[str, ...] = ("detector-silent",)
+    message_delay: tuple[float, float] = (0.0, 0.0)
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One training: learner x communication x reward, and what it is played on."""
 
@@ -114,6 +132,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
     episodes: EpisodesRecipe = EpisodesRecipe()
+    randomisation: Randomisation = Randomisation()
 
 
 def known_recipes() -> tuple[str, ...]:
@@ -153,6 +172,9 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
     """Every number of `recipe` that makes no sense, one sentence each."""
     if recipe.warm_start.teacher:
         check_teacher(recipe.warm_start.teacher)
+    unknown = [kind for kind in recipe.randomisation.outage_kinds if kind not in SENSOR_TROUBLES]
+    if unknown or not recipe.randomisation.outage_kinds:
+        return [f"randomisation.outage_kinds is {recipe.randomisation.outage_kinds}, known are {[*SENSOR_TROUBLES]}"]
     sections = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
     return [
         f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
@@ -202,6 +224,13 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "demand": (0.01, 10.0),
         "message_losses": (0.0, 1.0),
         "cities": (0, MAX_CITY),
+    },
+    "randomisation": {
+        "ticks_s": (1.0, 60.0),
+        "detector_noise": (0.0, 0.5),
+        "detector_outage": (0.0, 0.9),
+        "outage_s": (1.0, 86_400.0),
+        "message_delay": (0.0, 1.0),
     },
 }
 """The least and greatest value of every number, lists included."""

@@ -29,6 +29,7 @@ from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerKind, Recipe
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
+from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 
 LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
     LearnerKind.PPO: Ppo,
@@ -126,16 +127,18 @@ class Training:
 
     def _plan(self, name: str) -> EpisodePlan:
         """An episode for `name`; everything else is drawn."""
-        recipe = self.recipe.episodes
+        recipe, disturbed = self.recipe.episodes, self.recipe.randomisation
+        scenario, seed = scenario_for(name, recipe.cities, self.random), self._draw_seed()
         return EpisodePlan(
-            scenario=scenario_for(name, recipe.cities, self.random),
-            seed=self._draw_seed(),
-            tick_s=recipe.tick_s,
+            scenario=scenario,
+            seed=seed,
+            tick_s=drawn_tick_s(disturbed, seed, recipe.tick_s),
             length_s=recipe.length_s,
             profile=recipe.profile,
             demand=float(self.random.uniform(*recipe.demand)),
             reward=self.recipe.reward.kind,
             message_loss=float(self.random.choice(recipe.message_losses)),
+            faults=drawn_faults(disturbed, seed),
         )
 
     def _taught_names(self) -> list[str]:
@@ -144,16 +147,18 @@ class Training:
         return [name for name in self.scenarios for _ in range(times if city_range(name, cities) else 1)]
 
     def _taught_plan(self, name: str, share: float) -> EpisodePlan:
-        recipe = self.recipe
+        recipe, disturbed = self.recipe, self.recipe.randomisation
+        scenario, seed = scenario_for(name, recipe.episodes.cities, self.random), self._draw_seed()
         return EpisodePlan(
-            scenario=scenario_for(name, recipe.episodes.cities, self.random),
-            seed=self._draw_seed(),
-            tick_s=recipe.episodes.tick_s,
+            scenario=scenario,
+            seed=seed,
+            tick_s=drawn_tick_s(disturbed, seed, recipe.episodes.tick_s),
             length_s=recipe.warm_start.length_s,
             profile=recipe.episodes.profile,
             demand=float(self.random.uniform(*recipe.episodes.demand)),
             teacher=recipe.warm_start.teacher,
             teacher_share=share,
+            faults=drawn_faults(disturbed, seed),
         )
 
     def _draw_seed(self) -> int:
