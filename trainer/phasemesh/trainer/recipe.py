@@ -172,16 +172,22 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
     """Every number of `recipe` that makes no sense, one sentence each."""
     if recipe.warm_start.teacher:
         check_teacher(recipe.warm_start.teacher)
-    unknown = [kind for kind in recipe.randomisation.outage_kinds if kind not in SENSOR_TROUBLES]
-    if unknown or not recipe.randomisation.outage_kinds:
-        return [f"randomisation.outage_kinds is {recipe.randomisation.outage_kinds}, known are {[*SENSOR_TROUBLES]}"]
     sections = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
-    return [
+    return _faults_of_randomisation(recipe.randomisation) + [
         f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
         for section, ranges in _RANGES.items()
         for name, (low, high) in ranges.items()
         if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
     ]
+
+
+def _faults_of_randomisation(recipe: Randomisation) -> list[str]:
+    """What is no number out of range: kinds of outages that nobody knows, ticks between two steps of a cabinet."""
+    unknown = [kind for kind in recipe.outage_kinds if kind not in SENSOR_TROUBLES]
+    odd = [tick_s for tick_s in recipe.ticks_s if tick_s != round(tick_s)]
+    found = [f"randomisation.outage_kinds has {kind!r}, known are {', '.join(SENSOR_TROUBLES)}" for kind in unknown]
+    found += [f"randomisation.ticks_s has {tick_s:g}, must be whole seconds" for tick_s in odd]
+    return found if recipe.outage_kinds else [*found, "randomisation.outage_kinds is empty"]
 
 
 def _numbers(value: float | tuple[float, ...]) -> tuple[float, ...]:

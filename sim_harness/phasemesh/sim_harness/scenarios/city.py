@@ -30,7 +30,14 @@ _NET_NAME = "city.net.xml"
 _NAME = re.compile(r"city:(0|[1-9]\d{0,9})")
 _GUESS_MPS = 70.0
 """Sum of the speeds of incoming lanes from which a junction has a signal where not all have one."""
-_SOURCES = ("city", "city_demand", "city_load", "city_recipe", "city_roads", "netgenerate")
+_SOURCES = (
+    *(
+        f"scenarios/{name}.py"
+        for name in ("city", "city_demand", "city_load", "city_recipe", "city_roads", "netgenerate")
+    ),
+    *(f"sumo/{name}.py" for name in ("net_file", "network", "right_of_way", "stages")),
+)
+"""What makes a city, the derivation of stages included, by which its capacity is estimated."""
 
 
 class CityFacts(msgspec.Struct, frozen=True):
@@ -64,7 +71,7 @@ def city_scenario(seed: int) -> Scenario:
         MissingExtraError: SUMO's netgenerate is not installed.
         ScenarioError: No attempt succeeds, or the cache cannot be written.
     """
-    sources = tuple(Path(__file__).with_name(f"{name}.py") for name in _SOURCES)
+    sources = tuple(Path(__file__).parents[1] / name for name in _SOURCES)
     folder = kept(f"city-{seed}", city_recipe(seed), sources, lambda folder: _make(seed, folder))
     return read_config(folder / _CONFIG_NAME, name=f"{CITY_PREFIX}{seed}", source=SOURCE, licence=LICENCE)
 
