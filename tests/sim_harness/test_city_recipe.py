@@ -10,7 +10,7 @@ import pytest
 from phasemesh.sim_harness.scenarios.city_recipe import QUALITIES, CityKind, Pick, Span, city_recipe
 
 MANY = [city_recipe(seed) for seed in range(400)]
-GOLDEN = "122d9e51920f29525a222d54b251dff262d1a4d1160f3a1947b4bf2952449bd3"
+GOLDEN = "003f2e5c772d566b04595f2df3575642410066204850e9f14b952c5baed43457"
 """Digest of the recipes of the first 400 seeds: a change of the table is a change of every city."""
 
 
@@ -34,8 +34,8 @@ def test_every_quality_is_within_its_range_and_uses_all_of_it() -> None:
 def test_qualities_are_drawn_for_themselves() -> None:
     """Level and size, both of which are spans, have nothing to do with each other."""
     levels, blocks_m = ([getattr(recipe, name) for recipe in MANY] for name in ("level", "block_m"))
-    high = [block_m for level, block_m in zip(levels, blocks_m, strict=True) if level > 1.0]
-    low = [block_m for level, block_m in zip(levels, blocks_m, strict=True) if level <= 1.0]
+    high = [block_m for level, block_m in zip(levels, blocks_m, strict=True) if level > 0.7]
+    low = [block_m for level, block_m in zip(levels, blocks_m, strict=True) if level <= 0.7]
 
     assert sum(high) / len(high) == pytest.approx(sum(low) / len(low), rel=0.1)
 
@@ -44,8 +44,8 @@ def test_levels_run_from_light_to_well_past_saturation() -> None:
     """A good part of the cities is light, a good part is past what its busiest junction can serve."""
     levels = [recipe.level for recipe in MANY]
 
-    assert sum(level < 0.5 for level in levels) > 0.1 * len(levels)
-    assert sum(level > 1.2 for level in levels) > 0.2 * len(levels)
+    assert sum(level < 0.4 for level in levels) > 0.15 * len(levels)
+    assert sum(level > 1.0 for level in levels) > 0.15 * len(levels)
 
 
 def test_a_further_attempt_is_another_city_of_the_same_seed() -> None:

@@ -112,7 +112,7 @@ QUALITIES: dict[str, Span | Pick] = {
     "left_green_s": Pick((0, 6, 6, 10)),
     "cycle_s": Pick((60, 75, 90, 90, 105, 120)),
     "has_permissive_left": Pick((True, True, False)),
-    "level": Span(0.25, 1.6, 3),
+    "level": Span(0.15, 1.3, 3),
     "spread": Span(0.1, 0.8, 2),
     "left_share": Span(0.05, 0.35, 2),
     "right_share": Span(0.05, 0.35, 2),
