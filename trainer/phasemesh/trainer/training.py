@@ -176,7 +176,7 @@ class Training:
             steps_per_s=round(decisions / max(play_s, 1e-3), 1),
             learning_rate=learning_rate(self.recipe.learner, self.iteration),
             delay_s=_delays_s(names, episodes),
-            reward={name: float(episode.reward.mean()) for name, episode in zip(names, episodes, strict=True)},
+            reward=_means(names, [float(episode.reward.mean()) for episode in episodes]),
             stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
             alarms=alarms_of(self._history),
@@ -203,7 +203,13 @@ def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
 
 def _delays_s(names: Sequence[str], episodes: Sequence[Episode]) -> dict[str, float]:
     """The mean delay of each scenario, or range of cities, that was played."""
+    means = _means(names, [episode.mean_delay_s for episode in episodes])
+    return {name: round(delay_s, 2) for name, delay_s in means.items()}
+
+
+def _means(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """The mean of the values that stand under each name."""
     found: dict[str, list[float]] = {}
-    for name, episode in zip(names, episodes, strict=True):
-        found.setdefault(name, []).append(episode.mean_delay_s)
-    return {name: round(float(np.mean(delays)), 2) for name, delays in found.items()}
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name, []).append(value)
+    return {name: float(np.mean(each)) for name, each in found.items()}
