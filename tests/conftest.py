@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,9 @@ settings.register_profile(
 )
 settings.load_profile("phasemesh")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell starts what it puts into the background deaf to Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Keys that tests make and trust are not the developer's.
 _SETTINGS = tempfile.TemporaryDirectory(prefix="phasemesh-settings-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from phasemesh.contract.command import SignalState, start
 from phasemesh.contract.detection import ControlMode, LaneReading, Snapshot
 from phasemesh.contract.intersection import Intersection, Lane, Movement, Stage, Turn
+from phasemesh.contract.site import config_digest
 from phasemesh.contract.timing import BENCHMARK, StageTiming, TimingProfile, stage_timings
 from phasemesh.contract.units import IntersectionId, LaneId
 
@@ -143,11 +144,14 @@ def make_snapshot(
     mode: ControlMode = ControlMode.AGENT,
     lease_boot_id: int | None = 1,
     lease_s: float = 10.0,
-    config_digest: str = "",
+    digest: str | None = None,
     latched: tuple[str, ...] = (),
     day_s: float = 0.0,
 ) -> Snapshot:
-    """A snapshot in which the first stage has been green from the start and no lane holds a vehicle."""
+    """A snapshot in which the first stage has been green from the start and no lane holds a vehicle.
+
+    Without a `digest` the cabinet follows `intersection` under the times of `make_timings`.
+    """
     return Snapshot(
         intersection_id=intersection.id,
         step=step,
@@ -158,7 +162,7 @@ def make_snapshot(
         lease_boot_id=lease_boot_id,
         readings=readings or (make_reading(),) * len(intersection.lanes),
         lease_s=lease_s,
-        config_digest=config_digest,
+        config_digest=config_digest(intersection, make_timings(intersection)) if digest is None else digest,
         latched=latched,
         day_s=day_s,
     )

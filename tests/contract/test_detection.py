@@ -119,7 +119,7 @@ def test_only_two_modes_take_commands() -> None:
 def test_a_snapshot_carries_what_the_unit_says_of_itself(mode: ControlMode) -> None:
     """Mode, lease time, digest, latched rules and time of day survive the wire."""
     snapshot = make_snapshot(
-        make_intersection(), mode=mode, lease_s=0.0, config_digest="ab" * 32, latched=("I1", "I8"), day_s=86_399.0
+        make_intersection(), mode=mode, lease_s=0.0, digest="ab" * 32, latched=("I1", "I8"), day_s=86_399.0
     )
 
     decoded = msgspec.json.decode(msgspec.json.encode(snapshot), type=Snapshot)
@@ -128,15 +128,19 @@ def test_a_snapshot_carries_what_the_unit_says_of_itself(mode: ControlMode) -> N
     assert (decoded.mode, decoded.latched, decoded.day_s) == (mode, ("I1", "I8"), 86_399.0)
 
 
-def test_a_unit_that_says_nothing_of_itself_latches_nothing() -> None:
-    """A snapshot of an older unit decodes, names no configuration and no latched rule."""
-    said = {"lease_s", "config_digest", "latched", "day_s"}
-    document = {
-        name: value
-        for name, value in msgspec.to_builtins(make_snapshot(make_intersection())).items()
-        if name not in said
-    }
+@pytest.mark.parametrize("name", ["lease_s", "config_digest"])
+def test_a_unit_that_hides_how_it_may_be_commanded_is_not_understood(name: str) -> None:
+    """Without lease time or digest a snapshot does not decode: no default may pass for a safe answer (I14, I19)."""
+    document = msgspec.to_builtins(make_snapshot(make_intersection()))
+    del document[name]
 
-    old = msgspec.convert(document, Snapshot)
+    with pytest.raises(msgspec.ValidationError, match=f"required field `{name}`"):
+        msgspec.json.decode(msgspec.json.encode(document), type=Snapshot)
 
-    assert (old.lease_s, old.config_digest, old.latched, old.day_s) == (10.0, "", (), 0.0)
+
+def test_a_unit_that_tells_no_latch_has_none() -> None:
+    """A snapshot without latched rules and time of day decodes."""
+    document = msgspec.to_builtins(make_snapshot(make_intersection(), latched=("I1",), day_s=5.0))
+    decoded = msgspec.convert({name: document[name] for name in document if name not in {"latched", "day_s"}}, Snapshot)
+
+    assert (decoded.latched, decoded.day_s) == ((), 0.0)

@@ -26,7 +26,15 @@ from phasemesh.contract.messages import (
     hello,
     vector,
 )
-from phasemesh.contract.observation import HIDDEN_SIZE, MESSAGE_SIZE, POLICY_SIZE, SPEC_HASH, SUMMARY_SIZE, FloatArray
+from phasemesh.contract.observation import (
+    FEATURE_CAP,
+    HIDDEN_SIZE,
+    MESSAGE_SIZE,
+    POLICY_SIZE,
+    SPEC_HASH,
+    SUMMARY_SIZE,
+    FloatArray,
+)
 from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
 from strategies import brisk
@@ -95,15 +103,15 @@ def test_messages_survive_the_wire(
     hidden: FloatArray,
     heard: tuple[Heard, ...],
 ) -> None:
-    """A message decodes to itself, and its row holds the very numbers that went in."""
+    """A message decodes to itself, and its row holds the very numbers that went in, as far as they can be true."""
     message = compose(IntersectionId(sender), *numbers, summary=summary, policy=policy, hidden=hidden, heard=heard)
     decoded = decode_message(encode_message(message))
 
     assert decoded == message
     row = vector(message)
     assert row.shape == (MESSAGE_SIZE,)
-    np.testing.assert_array_equal(row[:SUMMARY_SIZE], summary)
-    np.testing.assert_array_equal(row[SUMMARY_SIZE : SUMMARY_SIZE + len(policy)], policy)
+    np.testing.assert_array_equal(row[:SUMMARY_SIZE], summary.clip(0.0, FEATURE_CAP))
+    np.testing.assert_array_equal(row[SUMMARY_SIZE : SUMMARY_SIZE + len(policy)], policy.clip(0.0, 1.0))
     np.testing.assert_array_equal(row[-HIDDEN_SIZE:], hidden)
 
 
@@ -138,7 +146,7 @@ def test_a_policy_is_padded_to_the_room_of_the_message() -> None:
     """Stages that an intersection does not have are zeros."""
     row = vector(_message())
 
-    assert row[SUMMARY_SIZE : SUMMARY_SIZE + 4].tolist() == _ramp(4).tolist()
+    assert row[SUMMARY_SIZE : SUMMARY_SIZE + 4].tolist() == _ramp(4).clip(0.0, 1.0).tolist()
     assert row[SUMMARY_SIZE + 4 : SUMMARY_SIZE + POLICY_SIZE].tolist() == [0.0] * (POLICY_SIZE - 4)
 
 
@@ -187,6 +195,18 @@ def test_the_echo_is_cut_before_its_message_is_too_long(names: list[str]) -> Non
     assert list(kept) == neighbours[: len(kept)]
     assert all(len(name.encode()) + HEARD_BYTES > room for name in neighbours[len(kept) : len(kept) + 1])
     assert len(PEER_STATE.prefix) + len(encode_message(message)) <= PEER_STATE.max_bytes
+
+
+@pytest.mark.parametrize("value", [-3e38, -1.0, 9.0, 3e38])
+@pytest.mark.parametrize(("name", "low", "high"), [("summary", 0.0, FEATURE_CAP), ("policy", 0.0, 1.0)])
+def test_no_number_is_beyond_what_a_sound_agent_says(name: str, low: float, high: float, value: float) -> None:
+    """A neighbour with a defect is heard, but its numbers are cut to the range of our own before a policy sees them."""
+    size = len(getattr(_message(), name)) // 4
+    message = _message(**{name: np.full(size, value, dtype="<f4").tobytes()})
+    start = 0 if name == "summary" else SUMMARY_SIZE
+
+    assert decode_message(encode_message(message)) == message
+    assert set(vector(message)[start : start + size].tolist()) == {min(max(value, low), high)}
 
 
 def test_hello_is_a_message_that_carries_nothing() -> None:

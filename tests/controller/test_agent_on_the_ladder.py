@@ -20,10 +20,12 @@ from agent_factories import (
     make_cabinet,
     make_decider,
 )
-from factories import make_intersection, make_reading
+from factories import make_intersection, make_reading, make_timings
 from phasemesh.contract.command import AppliedCommand, Command, CommandKind, start
 from phasemesh.contract.detection import INVALID_READING, ControlMode, LaneReading, Snapshot
+from phasemesh.contract.intersection import Stage
 from phasemesh.contract.observation import lane_feature
+from phasemesh.contract.site import config_digest
 from phasemesh.contract.timing import UnitTiming
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.adapters.driver import DriverFault
@@ -34,6 +36,7 @@ from phasemesh.controller.ladder import CLEAN_S
 from phasemesh.controller.ladder_table import COMMANDLESS_RUNGS, LadderEvent, Rung
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.memory_transport import MemoryExchange
+from phasemesh.controller.safety.case import Reaction
 from phasemesh.controller.telemetry.records import Source, TickRecord
 
 Change = Callable[[Snapshot], Snapshot]
@@ -90,14 +93,22 @@ class Post:
     """One agent without neighbours at its cabinet; time passes only in `tick`."""
 
     def __init__(
-        self, *, unit: UnitTiming | None = None, latched: tuple[LadderEvent, ...] = (), boot_id: int = 1
+        self,
+        *,
+        unit: UnitTiming | None = None,
+        latched: tuple[LadderEvent, ...] = (),
+        boot_id: int = 1,
+        wrong_stage: Stage | None = None,
     ) -> None:
-        """Put the agent in its place; its policy always wants the second stage."""
+        """Put the agent in its place; its policy always wants the second stage; `wrong_stage` is only in its site."""
         crossing = make_intersection(WEST)
         self.cabinet = make_cabinet(crossing)
+        if wrong_stage is not None:
+            crossing = msgspec.structs.replace(crossing, stages=(*crossing.stages, wrong_stage))
         self.cabinet.attach(boot_id)
         self.driver = SpyDriver(MemoryDriver(self.cabinet))
-        self.policy = FixedPolicy(0.0, 1.0)
+        self.policy = FixedPolicy(0.0, 1.0, *(-1.0,) * (len(crossing.stages) - 2))
+        self.digest = config_digest(crossing, make_timings(crossing))
         settings = AgentSettings(WEST, boot_id, 7, True, True, False, 200.0, latched)
         decider = make_decider(crossing, self.policy, **({} if unit is None else {"unit": unit}))
         self.agent = Agent(
@@ -223,10 +234,11 @@ class TestReleased:
 
         assert lengths[:3] == [CLEAN_S / TICK_S, 2 * CLEAN_S / TICK_S, 4 * CLEAN_S / TICK_S]
 
-    def test_another_configuration_is_latched(self) -> None:
-        """I19: one look at another digest releases until an operator resets it."""
+    @pytest.mark.parametrize("digest", ["f" * 64, ""])
+    def test_another_configuration_is_latched(self, digest: str) -> None:
+        """I19: one look at another digest, or at none, releases until an operator resets it."""
         post = Post()
-        other: Change = lambda snapshot: msgspec.structs.replace(snapshot, config_digest="f" * 64)  # noqa: E731
+        other: Change = lambda snapshot: msgspec.structs.replace(snapshot, config_digest=digest)  # noqa: E731
         records = [post.tick(other), *post.ticks(20)]
         post.agent.note_orders((), latch_is_reset=True)
         after = post.tick()
@@ -234,6 +246,25 @@ class TestReleased:
         assert rungs_of(records) == [Rung.RELEASED] * 21
         assert records[-1].in_force == (LadderEvent.CONFIG_DIFFERS,)
         assert (after.rung, post.agent.standing is not None and post.agent.standing.latched) == (Rung.COORDINATED, ())
+
+    def test_a_conflict_that_is_shown_is_latched(self) -> None:
+        """I1: one look at movements that conflict releases until an operator resets it, and again if it is there."""
+        post = Post(wrong_stage=Stage("wrong", protected=(0, 1)))
+        sound: Change = lambda snapshot: msgspec.structs.replace(snapshot, config_digest=post.digest)  # noqa: E731
+        wrong: Change = lambda snapshot: msgspec.structs.replace(  # noqa: E731 (one line of a test)
+            snapshot, config_digest=post.digest, signal=start(2, 0.0)
+        )
+        before, shown, *later = [post.tick(sound), post.tick(wrong), *post.ticks(20, sound)]
+        post.agent.note_orders((), latch_is_reset=True)
+        again = post.tick(wrong)
+        post.agent.note_orders((), latch_is_reset=True)
+        after = post.tick(sound)
+
+        assert (before.rung, after.rung) == (Rung.COORDINATED, Rung.COORDINATED)
+        assert (shown.rung, shown.reason) == (Rung.RELEASED, "shown now: movements 0 and 1 conflict")
+        assert ("I1", Reaction.LATCH) in [(finding.rule, finding.reaction) for finding in shown.findings]
+        assert {record.kind for record in (shown, *later, again)} == {CommandKind.RELEASE}
+        assert later[-1].in_force == again.in_force == (LadderEvent.CONFLICT_SHOWN,)
 
     def test_a_latch_outlasts_a_life(self) -> None:
         """What no operator has reset yet holds the next life down too."""

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from agent_factories import WEST, FixedPolicy, make_cabinet, make_decider, make_site
-from factories import make_intersection
+from factories import make_intersection, make_reading
+from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.site import Pace
 from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput
 from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.memory import MemoryDriver
 from phasemesh.controller.agent import Agent, AgentSettings
 from phasemesh.controller.assembly import LoadedPolicy, make_agent
+from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.operator import views
 from phasemesh.controller.operator.snapshot import OperatorState
 from phasemesh.controller.peers.mailbox import Mailbox
@@ -90,6 +93,119 @@ def test_a_faster_city_leaves_as_much_less_time(speed: float, cost_s: float, *, 
     record = one_tick(speed, cost_s)
 
     assert (record.source is Source.HOLD) is is_late
+
+
+class HandClock:
+    """A decision clock that a test moves."""
+
+    def __init__(self) -> None:
+        """Begin at 0."""
+        self.now_s = 0.0
+
+    def mono_ns(self) -> MonoNs:
+        """As in `Clock`."""
+        return MonoNs(round(self.now_s * NS_PER_S))
+
+
+class TardyDriver(MemoryDriver):
+    """Answers every command `late_s` later by `clock`."""
+
+    def __init__(self, cabinet: Cabinet, clock: HandClock) -> None:
+        """Answer at once for now."""
+        super().__init__(cabinet)
+        self._clock = clock
+        self.late_s = 0.0
+
+    def apply(self, command: Command) -> AppliedCommand | DriverFault:
+        """As in `Driver`."""
+        self._clock.now_s += self.late_s
+        return super().apply(command)
+
+
+class DeliberatePolicy(FixedPolicy):
+    """Takes `late_s` by `clock` to answer."""
+
+    def __init__(self, clock: HandClock) -> None:
+        """Answer at once for now."""
+        super().__init__(1.0, 0.0)
+        self._clock = clock
+        self.late_s = 0.0
+
+    def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
+        """As in `Policy`."""
+        self._clock.now_s += self.late_s
+        return super().infer(inputs)
+
+
+class Desk:
+    """One agent at a cabinet that answers late, under a policy that thinks long, whenever a test says so."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        """Nothing is late yet."""
+        self.clock = HandClock()
+        self.crossing = make_intersection(WEST)
+        self.cabinet = make_cabinet(self.crossing)
+        self.cabinet.attach(1)
+        self.driver = TardyDriver(self.cabinet, self.clock)
+        self.policy = DeliberatePolicy(self.clock)
+        self.agent = Agent(
+            AgentSettings(WEST, 1, 1, True, False, False, 200.0, speed=speed),
+            make_decider(self.crossing, self.policy),
+            self.driver,
+            MemoryExchange().transport(WEST, ()),
+            Mailbox((), 3),
+            decision_clock=self.clock,
+        )
+        self._step = 0
+
+    def tick(self, *, answer_s: float = 0.0, inference_s: float = 0.0) -> TickRecord:
+        """Five steps, then a tick whose policy takes `inference_s` and whose cabinet `answer_s` of the wall."""
+        for _ in range(5):
+            self._step += 1
+            self.cabinet.step(self._step, float(self._step), (make_reading(),) * len(self.crossing.lanes))
+        self.driver.late_s, self.policy.late_s = answer_s, inference_s
+        return self.agent.tick(self.cabinet.snapshot())
+
+
+def lateness(record: TickRecord) -> str:
+    """What I23 said of a tick, in its own words."""
+    return record.circumstances.late.detail if record.circumstances.late else ""
+
+
+@pytest.mark.parametrize(("speed", "limit_s"), [(1.0, 0.5), (20.0, 0.025), (0.1, 5.0)])
+def test_a_late_answer_is_a_miss_of_the_next_tick(speed: float, limit_s: float) -> None:
+    """The stage in force is held once, as after any other miss, and an answer in time ends the row (I23)."""
+    desk = Desk(speed)
+    late = desk.tick(answer_s=1.01 * limit_s)
+    was_late = desk.agent.was_late
+    held, after = desk.tick(answer_s=0.99 * limit_s), desk.tick()
+
+    assert (lateness(late), was_late, desk.agent.was_late) == ("", True, False)
+    assert lateness(held) == f"miss 1 in a row: answer {1010 * limit_s:.0f} of {1000 * limit_s:.0f} ms"
+    assert [record.source for record in (late, held, after)] == [Source.POLICY, Source.HOLD, Source.POLICY]
+
+
+def test_the_third_late_answer_in_a_row_replaces_the_policy() -> None:
+    """A cabinet that always answers late is driven by the local plan, as by any other row of misses (I23)."""
+    desk = Desk()
+    records = [desk.tick(answer_s=0.6) for _ in range(4)]
+
+    assert [record.source for record in records] == [Source.POLICY, Source.HOLD, Source.HOLD, Source.PLAN]
+    assert lateness(records[-1]) == "miss 3 in a row: answer 600 of 500 ms"
+    assert records[-1].rung is Rung.LOCAL
+
+
+def test_late_answers_and_late_decisions_are_one_row() -> None:
+    """Whatever a tick missed, it is one miss: a decision that left late is not counted again for its answer (I23)."""
+    desk = Desk()
+    records = [desk.tick(answer_s=0.6), desk.tick(inference_s=0.6, answer_s=0.6), desk.tick(), desk.tick()]
+
+    assert [lateness(record) for record in records] == [
+        "",
+        "miss 2 in a row: inference 600 of 100 ms, command 600 of 500 ms",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("speed", [0.1, 1.0, 20.0])

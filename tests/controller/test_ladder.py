@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasemesh.controller.cabinet.latches import FILE_RULE
 from phasemesh.controller.ladder import (
     CLEAN_S,
     FORGET_S,
@@ -60,7 +61,9 @@ def lowest(events: Iterable[LadderEvent]) -> Rung:
     leads = {
         Rung.FLASH: {"unit_flashing"},
         Rung.RELEASED: {
+            "conflict_shown",
             "config_differs",
+            "life_unreadable",
             "cabinet_silent",
             "outranked",
             "unit_taken",
@@ -119,7 +122,7 @@ class TestTable:
         """A sentence for people, and no row that would leave the agent where it is."""
         assert row.sentence
         assert row.rung is not Rung.COORDINATED
-        assert row.rule == "" or row.rule.removeprefix("I").isdecimal()
+        assert row.rule in ("", FILE_RULE) or row.rule.removeprefix("I").isdecimal()
 
     def test_only_the_cabinet_leads_to_flash(self) -> None:
         """No trouble with a network or a policy ever makes a signal flash: the rung is read back."""
@@ -134,7 +137,13 @@ class TestTable:
         """All other events end by themselves."""
         waiting = {row.event for row in LADDER if row.ending in (Ending.OPERATOR, Ending.LATCHED)}
 
-        assert waiting == {CONFIG, LadderEvent.ORDER_LOCAL, LadderEvent.ORDER_RELEASE}
+        assert waiting == {
+            LadderEvent.CONFLICT_SHOWN,
+            CONFIG,
+            LadderEvent.LIFE_UNREADABLE,
+            LadderEvent.ORDER_LOCAL,
+            LadderEvent.ORDER_RELEASE,
+        }
 
 
 class TestSteps:

@@ -1,4 +1,4 @@
-"""What one life leaves to the next: storms of restarts are slowed down, latches are kept, no disk is a condition."""
+"""What one life leaves to the next: numbers rise, storms of restarts are slowed down, latches are kept."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller.cabinet.sealed_file import FileFault, write_sealed
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.life_file import (
+    HIGHEST_BOOT_ID,
     LONGEST_PAUSE_S,
     NO_LIFE,
+    RETRY_S,
     SHORT_LIFE_S,
+    LifeBook,
     LifeFile,
     kernel_boot,
+    next_boot_id,
     next_life,
     pause_after,
     read_life,
+    wall_ms,
     write_life,
 )
 
 BOOT = "this start of the machine"
+YEAR_MS = 365 * 86_400_000
+WALL_MS = 1_800_000_000_000
+"""A day in 2027."""
 
 
 def at(now_s: float) -> MonoNs:
@@ -35,7 +44,7 @@ def storm(count: int, lived_s: float) -> list[float]:
     """The pauses of `count` lives in a row, each of which works for `lived_s` after its pause."""
     life, now_s, pauses = NO_LIFE, 1000.0, []
     for _ in range(count):
-        life, pause_s = next_life(life, BOOT, at(now_s))
+        life, pause_s = next_life(life, BOOT, at(now_s), 1)
         pauses.append(pause_s)
         now_s += pause_s + lived_s
     return pauses
@@ -43,7 +52,7 @@ def storm(count: int, lived_s: float) -> list[float]:
 
 def test_a_first_life_waits_for_nothing() -> None:
     """Nothing is known of any before it."""
-    assert next_life(NO_LIFE, BOOT, at(1000.0)) == (LifeFile(BOOT, at(1000.0), 0), 0.0)
+    assert next_life(NO_LIFE, BOOT, at(1000.0), 7) == (LifeFile(BOOT, at(1000.0), 0, (), 7), 0.0)
 
 
 def test_a_storm_is_slowed_down() -> None:
@@ -58,16 +67,16 @@ def test_lives_that_last_are_not_slowed_down() -> None:
 
 def test_one_long_life_ends_a_storm() -> None:
     """Whoever has worked once begins again without a pause."""
-    life, _ = next_life(LifeFile(BOOT, at(1000.0), 7), BOOT, at(1000.0 + SHORT_LIFE_S))
+    life, _ = next_life(LifeFile(BOOT, at(1000.0), 7), BOOT, at(1000.0 + SHORT_LIFE_S), 2)
 
     assert life.short_lives == 0
-    assert next_life(life, BOOT, at(1012.0))[1] == 1.0
+    assert next_life(life, BOOT, at(1012.0), 3)[1] == 1.0
 
 
 def test_a_pause_is_no_part_of_a_life() -> None:
     """A life that dies as soon as its long pause is over was short all the same."""
-    life, pause_s = next_life(LifeFile(BOOT, at(1000.0), 6), BOOT, at(1001.0))
-    _, next_pause_s = next_life(life, BOOT, at(1001.0 + pause_s + 0.1))
+    life, pause_s = next_life(LifeFile(BOOT, at(1000.0), 6), BOOT, at(1001.0), 2)
+    _, next_pause_s = next_life(life, BOOT, at(1001.0 + pause_s + 0.1), 3)
 
     assert (pause_s, next_pause_s) == (60.0, 60.0)
 
@@ -75,12 +84,12 @@ def test_a_pause_is_no_part_of_a_life() -> None:
 @pytest.mark.parametrize("boot", ["another start of the machine", ""])
 def test_another_start_of_the_machine_is_no_storm(boot: str) -> None:
     """Monotonic times of before a reboot say nothing about those after it."""
-    assert next_life(LifeFile(boot, at(1000.0), 5), BOOT, at(1001.0))[1] == 0.0
+    assert next_life(LifeFile(boot, at(1000.0), 5), BOOT, at(1001.0), 2)[1] == 0.0
 
 
 def test_what_is_latched_is_handed_on() -> None:
     """Through any number of lives."""
-    life, _ = next_life(LifeFile(BOOT, at(1.0), 0, (LadderEvent.CONFIG_DIFFERS,)), BOOT, at(500.0))
+    life, _ = next_life(LifeFile(BOOT, at(1.0), 0, (LadderEvent.CONFIG_DIFFERS,)), BOOT, at(500.0), 2)
 
     assert life.latched == (LadderEvent.CONFIG_DIFFERS,)
 
@@ -102,15 +111,40 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["0.life.json"]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"short_lives": "many"}', b'{"latched": ["nonsense"]}', b"\xff\x00", bytes(64)]
-)
-def test_a_damaged_file_counts_as_the_first_life(tmp_path: Path, content: bytes) -> None:
-    """A torn write must not keep an agent from its work."""
+def test_no_damaged_file_is_trusted(tmp_path: Path) -> None:
+    """Cut off after any byte, or with any one bit flipped: nobody knows what it held, and that is told."""
     path = tmp_path / "0.life.json"
-    path.write_bytes(content)
+    life = LifeFile(BOOT, at(3.0), 2, (LadderEvent.CONFIG_DIFFERS,), 9)
+    write_life(path, life)
+    whole = path.read_bytes()
+    answers = []
+    for content in [whole[:length] for length in range(len(whole))] + [
+        flipped(whole, bit) for bit in range(8 * len(whole))
+    ]:
+        path.write_bytes(content)
+        answers.append(read_life(path))
 
-    assert read_life(path) == NO_LIFE
+    assert [each for each in answers if isinstance(each, LifeFile) and each != life] == []
+    assert sum(isinstance(each, FileFault) for each in answers) > len(whole)
+
+
+def flipped(whole: bytes, bit: int) -> bytes:
+    """`whole` with one bit altered."""
+    altered = bytearray(whole)
+    altered[bit // 8] ^= 1 << bit % 8
+    return bytes(altered)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b'{"short_lives": "many"}', b'{"latched": ["nonsense"]}', b'{"highest_boot_id": 4611686018427387904}'],
+)
+def test_a_sealed_file_without_sense_is_not_trusted(tmp_path: Path, body: bytes) -> None:
+    """Its checksum is right and its content is no life."""
+    path = tmp_path / "0.life.json"
+    write_sealed(path, body)
+
+    assert isinstance(read_life(path), FileFault)
 
 
 def test_a_missing_file_counts_as_the_first_life(tmp_path: Path) -> None:
@@ -128,3 +162,107 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
 def test_this_machine_names_its_start() -> None:
     """The name stays the same while the machine runs."""
     assert kernel_boot() == kernel_boot() != ""
+
+
+def test_a_clock_that_was_set_back_makes_no_older_life() -> None:
+    """A year back, or before 1970: the number is one more than that of the last life."""
+    before = LifeFile(highest_boot_id=WALL_MS)
+
+    assert next_boot_id(before, WALL_MS - YEAR_MS) == WALL_MS + 1
+    assert next_boot_id(NO_LIFE, -5) == 1
+
+
+def test_a_clock_that_goes_on_names_the_life() -> None:
+    """So that a box with a fresh disk outranks the lives that its predecessor had."""
+    assert next_boot_id(LifeFile(highest_boot_id=WALL_MS), WALL_MS + 5) == WALL_MS + 5
+    assert 0 < wall_ms() < HIGHEST_BOOT_ID
+
+
+@given(st.lists(st.integers(-(10**12), 4 * 10**12), min_size=2, max_size=8))
+def test_numbers_rise_whatever_the_clock_does(clock_ms: list[int]) -> None:
+    """From each life to the next."""
+    life, numbers = NO_LIFE, []
+    for number, now_ms in enumerate(clock_ms):
+        numbers.append(next_boot_id(life, now_ms))
+        life, _ = next_life(life, BOOT, at(100.0 * (number + 1)), numbers[-1])
+
+    assert numbers == sorted(set(numbers))
+
+
+class TestBook:
+    """One life with its file."""
+
+    def begin(self, folder: Path, *, boot_id: int | None = None, now_ms: int = WALL_MS) -> LifeBook:
+        """The life that begins in `folder`."""
+        return LifeBook(folder / "0.life.json", boot_id, at(1000.0), now_ms)
+
+    def test_a_number_that_was_asked_for_is_taken(self, tmp_path: Path) -> None:
+        """Even a low one; the lives after it still rise above all there were."""
+        numbers = [
+            self.begin(tmp_path).boot_id,
+            self.begin(tmp_path, boot_id=5).boot_id,
+            self.begin(tmp_path, now_ms=WALL_MS - YEAR_MS).boot_id,
+        ]
+
+        assert numbers == [WALL_MS, 5, WALL_MS + 1]
+
+    def test_without_a_file_nothing_is_remembered(self) -> None:
+        """No number, no storm, no latch, and nothing to complain of."""
+        books = [LifeBook(None, None, at(1000.0), WALL_MS) for _ in range(2)]
+        books[0].keep((LadderEvent.CONFIG_DIFFERS,), at(1001.0))
+
+        assert [(book.boot_id, book.pause_s, book.fault, book.damage) for book in books] == [(WALL_MS, 0.0, "", "")] * 2
+
+    def test_a_damaged_file_is_latched_until_it_is_reset(self, tmp_path: Path) -> None:
+        """Through any number of lives, with the damage set aside for people to look at."""
+        path = tmp_path / "0.life.json"
+        path.write_bytes(b"torn")
+        first, second = self.begin(tmp_path), self.begin(tmp_path)
+        latched = [book.life.latched for book in (first, second)]
+        second.keep((), at(1100.0))
+        third = self.begin(tmp_path)
+
+        assert first.damage.startswith(f"{path}: is damaged: ")
+        assert (second.damage, third.damage) == ("", "")
+        assert latched == [(LadderEvent.LIFE_UNREADABLE,)] * 2
+        assert third.life.latched == ()
+        assert (tmp_path / "0.life.json.damaged-0").read_bytes() == b"torn"
+
+    def test_a_file_that_cannot_be_read_is_latched(self, tmp_path: Path) -> None:
+        """As what lies in its place is none."""
+        (tmp_path / "0.life.json").mkdir()
+        book = self.begin(tmp_path)
+
+        assert book.life.latched == (LadderEvent.LIFE_UNREADABLE,)
+        assert "cannot be read" in book.damage
+        assert "cannot be written" in book.fault
+
+    def test_a_disk_that_refuses_is_asked_again(self, tmp_path: Path) -> None:
+        """Told once, tried once a minute; what is latched meanwhile is not lost when the disk takes it again."""
+        folder, latched = tmp_path / "state", (LadderEvent.CONFIG_DIFFERS,)
+        folder.write_text("in the way")
+        book = self.begin(folder)
+        had_fault = bool(book.fault)
+        folder.unlink()
+        news = [
+            book.keep((), at(1000.0 + RETRY_S - 1.0)),
+            bool(book.fault),
+            book.keep((), at(1000.0 + RETRY_S)),
+            bool(book.fault),
+            book.keep(latched, at(1100.0)),
+        ]
+
+        assert had_fault
+        assert news == [False, True, False, False, False]
+        assert self.begin(folder).life.latched == latched
+
+    def test_a_disk_that_begins_to_refuse_is_news(self, tmp_path: Path) -> None:
+        """Once, and not at every tick."""
+        folder = tmp_path / "state"
+        book = self.begin(folder)
+        (folder / "0.life.json").unlink()
+        folder.rmdir()
+        folder.write_text("in the way")
+
+        assert book.keep((LadderEvent.CONFIG_DIFFERS,), at(1001.0))
+        assert not book.keep((LadderEvent.CONFIG_DIFFERS,), at(1002.0))

@@ -26,8 +26,8 @@ from phasemesh.contract.command import CommandKind
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.errors import EndpointError
 from phasemesh.contract.site import Pace
-from phasemesh.controller.ladder_table import LadderEvent, Rung
-from phasemesh.controller.life_file import LifeFile, kernel_boot, read_life, write_life
+from phasemesh.controller.ladder_table import ROWS, LadderEvent, Rung
+from phasemesh.controller.life_file import LifeFile, kernel_boot, read_life, wall_ms, write_life
 from phasemesh.controller.operator.orders import Order, OrderKind
 from phasemesh.controller.process import EXIT_BROKEN, AgentLaunch, AgentProcess
 from phasemesh.controller.watchdog import EXIT_LOOP_DEAD
@@ -79,6 +79,13 @@ def serve(launch: AgentLaunch, spoil: str = "", **options: Any) -> subprocess.Po
     return subprocess.Popen(command, text=True, **{"stderr": subprocess.PIPE, **options})
 
 
+def life_in(folder: Path) -> LifeFile:
+    """What the file of lives in `folder` tells."""
+    life = read_life(folder / "0.life.json")
+    assert isinstance(life, LifeFile)
+    return life
+
+
 def events_in(errors: str) -> list[dict[str, Any]]:
     """The lines of a log."""
     return [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
@@ -110,7 +117,7 @@ class TestStorms:
 
         assert not had_lease
         assert waited_s >= 1.0
-        assert read_life(state / "0.life.json").short_lives == 1
+        assert life_in(state).short_lives == 1
 
     def test_without_a_folder_nobody_waits(self, server: CabinetServer, tmp_path: Path) -> None:
         """As in the harness, where lives are short on purpose."""
@@ -159,7 +166,7 @@ class TestLatches:
             with closing(Alone(launch)) as agent:
                 assert eventually(lambda: len(agent.ticks()) == 1)
             first = agent.ticks()[0]
-            kept = read_life(tmp_path / "0.life.json").latched
+            kept = life_in(tmp_path).latched
             write_life(tmp_path / "0.life.json", LifeFile(latched=kept))
             launch = launch_of(site.folder, state_folder=tmp_path, records=tmp_path / "2.rec", boot_id=6)
             with closing(Alone(launch)) as agent:
@@ -173,7 +180,45 @@ class TestLatches:
         assert (first.rung, kept) == (Rung.RELEASED, (LadderEvent.CONFIG_DIFFERS,))
         assert (held.rung, held.kind) == (Rung.RELEASED, CommandKind.RELEASE)
         assert freed.rung is Rung.COORDINATED
-        assert read_life(tmp_path / "0.life.json").latched == ()
+        assert life_in(tmp_path).latched == ()
+
+    def test_a_damaged_file_of_lives_commands_nothing_until_it_is_reset(
+        self, server: CabinetServer, tmp_path: Path
+    ) -> None:
+        """It may have held a latch: the signal is left to its own plan, and the reason says why."""
+        make_site(tmp_path / "site", STREETS, cabinet=server.url)
+        (tmp_path / "0.life.json").write_bytes(b"torn")
+        launch = launch_of(tmp_path / "site", state_folder=tmp_path, records=tmp_path / "1.rec")
+        with closing(Alone(launch)) as agent:
+            assert eventually(lambda: len(agent.ticks()) == 1)
+            agent.process.orders.place(Order(OrderKind.RESET, "looked at it"), time.monotonic_ns())
+            for step in range(1, 6):
+                server.step(step, float(step), QUEUES)
+            assert eventually(lambda: len(agent.ticks()) == 2)
+        held, freed = agent.ticks()
+
+        assert (held.rung, held.kind) == (Rung.RELEASED, CommandKind.RELEASE)
+        assert held.reason == f"latched until an operator resets it: {ROWS[LadderEvent.LIFE_UNREADABLE].sentence}"
+        assert freed.rung is Rung.COORDINATED
+        assert life_in(tmp_path).latched == ()
+
+
+class TestNumbers:
+    """Lives are told apart by numbers that rise (I18)."""
+
+    def test_a_life_after_the_clock_was_set_back_is_obeyed(self, server: CabinetServer, tmp_path: Path) -> None:
+        """The last life was numbered by a clock a year ahead; the cabinet obeys the new one all the same."""
+        make_site(tmp_path / "site", STREETS, cabinet=server.url)
+        last = wall_ms() + 365 * 86_400_000
+        server.call(lambda: server.board.cabinets[WEST].attach(last))
+        write_life(tmp_path / "0.life.json", LifeFile(highest_boot_id=last))
+        launch = launch_of(tmp_path / "site", state_folder=tmp_path, records=tmp_path / "1.rec", boot_id=None)
+        with closing(Alone(launch)) as agent:
+            assert eventually(lambda: len(agent.ticks()) == 1)
+            snapshot = server.call(server.board.cabinets[WEST].snapshot)
+
+        assert (snapshot.lease_boot_id, snapshot.mode) == (last + 1, ControlMode.AGENT)
+        assert agent.ticks()[0].rung is Rung.COORDINATED
 
 
 class TestDeaths:

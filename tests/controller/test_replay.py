@@ -268,7 +268,7 @@ def test_the_first_difference_is_named(what: str, pressure: Recording, tmp_path:
 def test_an_altered_input_makes_another_output(pressure: Recording, tmp_path: Path) -> None:
     """A queue that was not there shows in the scores."""
     records = list(pressure.records)
-    reading = msgspec.structs.replace(records[8].snapshot.readings[0], vehicles_150m_veh=99.0, queue_veh=99.0)
+    reading = msgspec.structs.replace(records[8].snapshot.readings[0], vehicles_150m_veh=33.0, queue_veh=33.0)
     snapshot = msgspec.structs.replace(records[8].snapshot, readings=(reading, *records[8].snapshot.readings[1:]))
     records[8] = msgspec.structs.replace(records[8], snapshot=snapshot)
     found = replay(write(tmp_path / "west.rec", pressure.header, records), pressure.policy).difference

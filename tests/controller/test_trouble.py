@@ -10,7 +10,7 @@ from phasemesh.contract.observation import HIDDEN_SIZE
 from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder import Raised
-from phasemesh.controller.ladder_table import ROWS, LadderEvent
+from phasemesh.controller.ladder_table import ROWS, Ending, LadderEvent
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.policy.noise import deterministic_noise
 from phasemesh.controller.safety.case import Finding, Reaction
@@ -55,6 +55,14 @@ def test_each_rule_raises_its_event(rule: str, event: LadderEvent) -> None:
 def test_what_only_tells_raises_nothing(rule: str) -> None:
     """The first strikes of a read-back are told, not acted on."""
     assert raised(Finding(rule, Reaction.LOG, "why")) == ()
+
+
+def test_a_conflict_that_is_shown_is_for_an_operator() -> None:
+    """I1 rejects requests for others to see; only what is shown already latches the agent."""
+    finding = Finding("I1", Reaction.LATCH, "shown now: movements 0 and 1 conflict")
+
+    assert raised(finding) == (Raised(LadderEvent.CONFLICT_SHOWN, finding.detail),)
+    assert ROWS[LadderEvent.CONFLICT_SHOWN].ending is Ending.LATCHED
 
 
 @pytest.mark.parametrize("mode", ControlMode)
@@ -122,7 +130,7 @@ def test_all_trouble_is_told_at_once() -> None:
 
 
 def test_every_event_can_be_raised() -> None:
-    """No row of the ladder is out of reach."""
+    """No row of the ladder is out of reach, of a tick or of what an earlier life left."""
     reachable = {
         *EVENTS_OF_RULES.values(),
         *ORDERS,
@@ -133,5 +141,7 @@ def test_every_event_can_be_raised() -> None:
         LadderEvent.POLICY_FAULTY,
         LadderEvent.NEIGHBOURS_STALE,
     }
+    inherited = {LadderEvent.LIFE_UNREADABLE}
 
-    assert reachable == set(LadderEvent)
+    assert reachable | inherited == set(LadderEvent)
+    assert not reachable & inherited

@@ -83,13 +83,25 @@ class TestMode:
         assert make_rules().look(UnitWatch(), see(mode=mode))[1] == ()
 
     @pytest.mark.parametrize(("after_s", "is_free"), [(5.0, False), (59.0, False), (60.0, True), (600.0, True)])
-    def test_the_time_to_resume_counts_from_the_last_sight(self, after_s: float, is_free: bool) -> None:
-        """A minute after the preemption was last seen the agent may command again."""
+    def test_the_time_to_resume_counts_from_the_first_look_that_finds_it_free(
+        self, after_s: float, is_free: bool
+    ) -> None:
+        """Between two looks nobody knows when the preemption ended, so that it lasted to the second of them."""
         rules = make_rules()
         taken, _ = rules.look(UnitWatch(), see(100.0, mode=ControlMode.PREEMPT))
-        _, findings = rules.look(taken, see(100.0 + after_s))
+        freed, at_once = rules.look(taken, see(102.0))
+        _, findings = rules.look(freed, see(102.0 + after_s))
 
+        assert rules_of(at_once) == ["I11"]
         assert (findings == ()) is is_free
+
+    def test_a_long_silence_does_not_free_a_unit(self) -> None:
+        """Ten minutes without a look say nothing of who had the unit meanwhile."""
+        rules = make_rules()
+        taken, _ = rules.look(UnitWatch(), see(100.0, mode=ControlMode.MANUAL))
+        _, findings = rules.look(taken, see(700.0))
+
+        assert rules_of(findings) == ["I11"]
 
     def test_a_second_preemption_begins_the_time_anew(self) -> None:
         """Only an unbroken minute counts."""
@@ -141,9 +153,10 @@ def test_an_unsound_lease_is_not_armed(lease_s: float) -> None:
     assert [(finding.rule, finding.reaction) for finding in findings] == [("I14", Reaction.RELEASE)]
 
 
-def test_another_configuration_latches() -> None:
-    """A unit that follows other times or conflicts is for a person to look at (I19)."""
-    _, findings = make_rules().look(UnitWatch(), see(config_digest="0" * 64))
+@pytest.mark.parametrize("digest", ["0" * 64, ""])
+def test_another_configuration_latches(digest: str) -> None:
+    """A unit that follows other times or conflicts, or does not say which, is for a person to look at (I19)."""
+    _, findings = make_rules().look(UnitWatch(), see(config_digest=digest))
 
     assert [(finding.rule, finding.reaction) for finding in findings] == [("I19", Reaction.LATCH)]
 

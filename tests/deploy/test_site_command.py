@@ -81,7 +81,9 @@ def test_the_command_says_how_to_start_an_agent(written: Written) -> None:
     lines = written.printed.splitlines()
 
     assert lines[0] == f"{written.folder}: 3 intersections, keys in {written.folder / 'keys'} (mode 0600)"
-    assert lines[1:] == [f"  phasemesh agent --site {written.folder} --id {name}" for name in written.site.directory]
+    assert lines[1:] == [
+        f"  phasemesh agent --site {written.folder} --id {name} --state state" for name in written.site.directory
+    ]
 
 
 def test_a_site_is_for_the_clock_of_the_street(written: Written) -> None:
@@ -116,7 +118,7 @@ def test_only_the_signals_asked_for_are_in_a_site(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_agent_and_its_cabinet_run_by_hand_and_end_when_told(written: Written, processes: ExitStack) -> None:
     """The agent lives, commands the cabinet, shows the phase, and both end in order on SIGTERM."""
-    of_site = ("--site", str(written.folder), "--id", written.name)
+    of_site = ("--site", str(written.folder), "--id", written.name, "--state", str(written.folder / "state"))
     of_viewer = ("--id", written.name, "--name", "alice")
     token = run_phasemesh("token", "--site", str(written.folder), *of_viewer).stdout.strip()
     url = f"http://127.0.0.1:{written.port}/v1/cabinets/{written.name}/state"

@@ -34,7 +34,7 @@ from phasemesh.controller.access.seal import SIGNATURE_NAME as SITE_SIGNATURE
 from phasemesh.controller.access.signing import read_key
 from phasemesh.controller.access.tokens import TokenEntry, TokenFile, known_tokens, read_agent_token, read_tokens
 from phasemesh.controller.cabinet.latches import LATCH_FORMAT, LatchBook
-from phasemesh.controller.cabinet.sealed_file import write_sealed
+from phasemesh.controller.cabinet.sealed_file import FileFault, write_sealed
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.life_file import LifeFile, read_life
 from phasemesh.controller.peers.keys import generate_keypair, keypair_of, read_secret
@@ -300,10 +300,10 @@ def _life_file(folder: Path) -> Bench:
     path = folder / "life.json"
 
     def judge(data: bytes) -> None:
-        path.write_bytes(data)
-        assert isinstance(read_life(path), LifeFile)
+        write_sealed(path, data)
+        assert isinstance(read_life(path), LifeFile | FileFault)
 
-    return Bench((msgspec.json.encode(LifeFile("a" * 36, 5, 2, (LadderEvent.ORDER_LOCAL,))),), judge)
+    return Bench((msgspec.json.encode(LifeFile("a" * 36, 5, 2, (LadderEvent.ORDER_LOCAL,), 7)),), judge)
 
 
 def _description(folder: Path) -> Path:
@@ -328,5 +328,5 @@ TARGETS = (
     Target("trusted_keys", Form.PLAIN, "keys or `BundleError`", _trusted_keys),
     Target("signing_key", Form.PLAIN, "a key or `InputError`", _signing_key),
     Target("curve_secret", Form.PLAIN, "a key pair or `SiteError`", _curve_secret),
-    Target("life_file", Form.JSON, "the life before, or none", _life_file),
+    Target("life_file", Form.JSON, "the life before, or `FileFault`", _life_file),
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 from fuzz_bench import Answer, Bench, Target, ask
@@ -155,18 +154,26 @@ class _Canned(HttpConnection):
         super().__init__("127.0.0.1", 1)
         self.answer = b""
 
-    def _opened(self, _timeout_s: float) -> tuple[Any, BinaryIO]:
-        return _Sink(), BytesIO(self.answer)
+    def _open(self, _deadline_s: float) -> Any:
+        return _Tape(self.answer)
 
 
-class _Sink:
-    """A socket that swallows what is sent."""
+class _Tape:
+    """A socket that swallows what is sent and says the same to everybody, in two pieces."""
+
+    def __init__(self, answer: bytes) -> None:
+        half = len(answer) // 2
+        self._pieces = [piece for piece in (answer[:half], answer[half:]) if piece]
 
     def settimeout(self, _timeout_s: float) -> None:
         """As in `socket`."""
 
     def sendall(self, _data: bytes) -> None:
         """As in `socket`."""
+
+    def recv(self, _count: int) -> bytes:
+        """As in `socket`."""
+        return self._pieces.pop(0) if self._pieces else b""
 
 
 def _http(body: bytes) -> bytes:

@@ -14,11 +14,10 @@ import msgspec
 import pytest
 
 from phasemesh.contract.errors import InputError
-from phasemesh.sim_harness.city import RESULT_NAME
 from phasemesh.sim_harness.namespace_network import DEVICES, NAMESPACES, check_namespaces
 from phasemesh.sim_harness.namespaces import owner_of
 from phasemesh.sim_harness.request import RunRequest
-from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.result import RESULT_NAME, RunResult
 
 REAL_IP = shutil.which("ip") or "ip"
 _RUN = """

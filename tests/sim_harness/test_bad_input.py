@@ -19,7 +19,7 @@ from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import SiteFile
 from phasemesh.controller.policy.bundle import find_bundle
 from phasemesh.controller.site_folder import intersection_path, read_site
-from phasemesh.sim_harness.city import RESULT_NAME
+from phasemesh.sim_harness.result import RESULT_NAME
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from sealed_sites import reseal
 
@@ -251,7 +251,7 @@ def test_an_agent_whose_port_is_taken_says_which(tmp_path: Path, town: Town, hol
     holder.bind(("127.0.0.1", town.port(port)))
     holder.listen()
 
-    refused = refuse(tmp_path, "agent", "--site", "town", "--id", town.name, "--records", "a.rec")
+    refused = refuse(tmp_path, "agent", "--site", "town", "--id", town.name, "--state", "state", "--records", "a.rec")
 
     assert refused.code == 2
     assert refused.line.startswith("phasemesh: ")
@@ -265,7 +265,8 @@ def test_a_cabinet_whose_port_is_taken_says_which(tmp_path: Path, town: Town, ho
     holder.listen()
     taken = holder.getsockname()[1]
 
-    refused = refuse(tmp_path, "cabinet", "--site", "town", "--id", town.name, "--port", str(taken))
+    of_town = ("--site", "town", "--id", town.name, "--state", "state")
+    refused = refuse(tmp_path, "cabinet", *of_town, "--port", str(taken))
 
     assert refused.code == 2
     assert refused.line.startswith(f"phasemesh: 127.0.0.1:{taken} cannot be bound: Address already in use")
@@ -278,7 +279,7 @@ def test_asymmetric_conflicts_are_refused_by_agent_and_cabinet(tmp_path: Path, t
     first, second = next((i, j) for i, row in enumerate(rows) for j, cell in enumerate(row) if cell == "1")
     _alter_conflict(town, first, second)
 
-    refused = refuse(tmp_path, command, "--site", "town", "--id", town.name)
+    refused = refuse(tmp_path, command, "--site", "town", "--id", town.name, "--state", "state")
 
     assert refused.code == 2
     assert refused.line.startswith("phasemesh: town/intersections/0.json: ")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
-from city_runs import run_city
 
-from phasemesh.sim_harness.faults.plan import plan_faults
 from phasemesh.sim_harness.faults.table import FAULTS, Fault
-from phasemesh.sim_harness.torture.course import Course, request_of, streets_of
+from phasemesh.sim_harness.torture.course import Course, requests_of
 from phasemesh.sim_harness.torture.judge import Judgement, judge
+from phasemesh.sim_harness.worker import run_apart
 
 pytestmark = [pytest.mark.sumo, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,13 +21,8 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     """The judgement of one hour under all faults, beside the same hour without."""
     folder: Path = tmp_path_factory.mktemp("city")
     course = Course(scenario=SCENARIO, bundle="approach-lost-time", report=folder, seed=SEED, seconds=HOUR_S)
-    faults = plan_faults(SEED, streets_of(course), HOUR_S, [fault.id for fault in FAULTS])
-    request = msgspec.structs.asdict(request_of(course, "tortured", faults))
-    changes = {name: value for name, value in request.items() if name not in ("scenario", "controller", "report")}
-    bundle = request["controller"]
-    tortured = run_city(folder / "tortured", SCENARIO, bundle, **changes)
-    calm = run_city(folder / "calm", SCENARIO, bundle, seconds=HOUR_S, seed=SEED)
-    return judge(folder / "tortured", tortured, calm)
+    attacked, calm = requests_of(course, "all")
+    return judge(Path(attacked.report), run_apart(attacked), Path(calm.report), run_apart(calm))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
@@ -42,7 +35,8 @@ def test_a_city_survives_the_fault(survived: Judgement, fault: Fault) -> None:
 
 
 def test_nothing_unsafe_was_shown_and_nothing_was_lost(survived: Judgement) -> None:
-    """No trip of the monitor, no collision more, no record missing in silence, nobody lost for good."""
+    """No trip of the monitor, no collision more, in junctions either, no record missing in silence, nobody lost."""
     assert survived.failures == ()
     assert survived.tortured.monitor_trips == 0
     assert survived.lost.undeclared == 0
+    assert survived.calm_collisions.overlaps > 0  # Somebody did look inside junctions.

@@ -6,6 +6,7 @@ import pytest
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.safety.detectors import STUCK_OFF_S
 from phasemesh.sim_harness.faults.plan import SETTLE_S, chosen_kinds, plan_faults
 from phasemesh.sim_harness.faults.table import FAULTS, LONG_S, ROWS, Reach
 
@@ -23,7 +24,8 @@ def test_every_kind_occurs_once_in_every_hour(seed: int, hours: int) -> None:
     planned = plan_faults(seed, CITY, hours * 3600.0, ALL)
 
     for hour in range(hours):
-        kinds = [each.fault for each in planned if hour * 3600.0 <= each.start_s < (hour + 1) * 3600.0]
+        hourly = [each for each in planned if each.length_s < 3600.0]
+        kinds = [each.fault for each in hourly if hour * 3600.0 <= each.start_s < (hour + 1) * 3600.0]
         assert sorted(kinds) == sorted(ALL)
 
 
@@ -46,6 +48,28 @@ def test_who_suffers_for_long_is_spared_by_single_faults(seed: int) -> None:
 
     others = [each for each in planned if each is not long and ROWS[each.fault].reach is Reach.ONE]
     assert long.targets not in [each.targets for each in others]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_detector_that_is_stuck_off_has_the_time_that_it_takes_to_notice(seed: int) -> None:
+    """In a run of hours it is injected once, long enough, on an agent that nothing else hits by itself."""
+    planned = plan_faults(seed, CITY, 4 * 3600.0, ALL)
+    (lasting,) = [each for each in planned if each.means == "detector-stuck-off"]
+
+    others = [each for each in planned if each is not lasting and ROWS[each.fault].reach is Reach.ONE]
+    assert lasting.length_s > STUCK_OFF_S
+    assert lasting.end_s < 4 * 3600.0
+    assert all(each.targets != lasting.targets for each in others)
+
+
+@pytest.mark.parametrize(("hours", "agents"), [(1, 5), (4, 2)])
+def test_what_has_no_room_is_left_out(hours: int, agents: int) -> None:
+    """A fault of more than an hour neither fits a shorter run nor a city that has nobody to spare for it."""
+    names = sorted(CITY)[:agents]
+    city = {name: tuple(peer for peer in CITY[name] if peer in names) for name in names}
+    planned = plan_faults(1, city, hours * 3600.0, ("F1", "F10"))
+
+    assert all(each.means != "detector-stuck-off" for each in planned)
 
 
 def test_hits_on_one_agent_are_far_apart() -> None:

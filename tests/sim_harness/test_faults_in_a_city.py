@@ -14,7 +14,7 @@ import pytest
 from city_runs import run_city
 
 from phasemesh.controller.telemetry.records import Rung, TickRecord, read_records
-from phasemesh.sim_harness.city import RESULT_NAME
+from phasemesh.sim_harness.result import RESULT_NAME
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.sumo.network import read_network
 

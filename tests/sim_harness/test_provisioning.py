@@ -157,7 +157,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
 
 def test_free_ports_are_different_and_free() -> None:
     """Each of them can be bound at once."""
-    ports = free_ports(20)
+    ports = [*free_ports(1), *free_ports(19)]
 
     assert len(set(ports)) == 20
     for port in ports[:3]:

@@ -2,84 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from result_factories import make_result
+from tortured_runs import OTHER, TICK_S, VICTIM, bad, calm_folder, judged, leave_collisions, leave_run
 
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.telemetry.records import PeerInput, RecordWriter, Rung
-from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened, ModeChange
+from phasemesh.controller.telemetry.records import PeerInput, Rung
+from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, ModeChange
 from phasemesh.sim_harness.faults.injection import Outcome
 from phasemesh.sim_harness.faults.messages import OLD_VERSION
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import Depth
-from phasemesh.sim_harness.torture.judge import Judgement, judge
-from phasemesh.sim_harness.torture.pages import verdict_rows, write_torture_report
+from phasemesh.sim_harness.torture.pages import total_rows, verdict_rows, write_torture_report
 from phasemesh.sim_harness.torture.timeline import Moment, Timeline
-from record_factories import make_header, make_record
-
-VICTIM, OTHER = IntersectionId("victim"), IntersectionId("other")
-TICK_S = 2.0
-KILL = PlannedFault(fault="F1", means="kill", targets=(VICTIM,), start_s=40.0, length_s=20.0)
-
-
-def _play(
-    folder: Path,
-    *,
-    planned: PlannedFault = KILL,
-    over_s: float = 60.0,
-    rungs: dict[float, Rung] | None = None,
-    modes: tuple[tuple[float, ControlMode], ...] = (),
-    outcomes: tuple[Outcome, ...] = (),
-    other: tuple[tuple[float, ControlMode], ...] = (),
-    peers: Callable[[float, IntersectionId], tuple[PeerInput, ...]] | None = None,
-) -> None:
-    """Leave behind what a run of 200 s leaves: records of the victim, which stands on `rungs` from their time on.
-
-    `peers` is what each agent knows of its neighbours at each time.
-    """
-    rungs = rungs or {}
-    for number, name in enumerate((VICTIM, OTHER)):
-        writer = RecordWriter(folder / "records" / f"{number}-1.rec", make_header())
-        rung = Rung.COORDINATED
-        for tick in range(100):
-            at_s = tick * TICK_S
-            rung = rungs.get(at_s, rung) if name == VICTIM else rung
-            known = {} if peers is None else {"peers": peers(at_s, name)}
-            record = make_record(tick=tick, rung=rung, comm_misses=(), **known)
-            snapshot = msgspec.structs.replace(record.snapshot, intersection_id=name, now_s=1000.0 + at_s)
-            writer.write(msgspec.structs.replace(record, snapshot=snapshot))
-        writer.close()
-    agent = ModeChange(0.0, ControlMode.AGENT)
-    evidence = Evidence(
-        1000.0,
-        (Happened(planned, planned.start_s, over_s, outcomes),),
-        {
-            VICTIM: (agent, *(ModeChange(*change) for change in modes)),
-            OTHER: (agent, *(ModeChange(*change) for change in other)),
-        },
-    )
-    (folder / EVIDENCE_NAME).write_bytes(msgspec.json.encode(evidence))
-
-
-def _judge(folder: Path, **changes: Any) -> Judgement:
-    calm = make_result(tick_s=TICK_S, collisions=1)
-    return judge(folder, msgspec.structs.replace(calm, **changes), calm)
-
+from record_factories import make_record
 
 OWN_PLAN = ((50.0, ControlMode.OWN_PLAN), (75.0, ControlMode.AGENT))
 
 
 def test_a_fault_that_went_as_required(tmp_path: Path) -> None:
     """The cabinet fell back, the agent came back in time, and nobody else noticed."""
-    _play(tmp_path, modes=OWN_PLAN)
+    leave_run(tmp_path, modes=OWN_PLAN)
 
-    (verdict,) = _judge(tmp_path).verdicts
+    (verdict,) = judged(tmp_path).verdicts
 
     assert verdict.failures == ()
     assert verdict.deepest == "RELEASED"
@@ -96,14 +45,15 @@ def test_a_fault_that_went_as_required(tmp_path: Path) -> None:
         ({"modes": OWN_PLAN, "rungs": {62.0: Rung.LOCAL, 110.0: Rung.COORDINATED}}, "after 50 s"),
         ({"modes": ((50.0, ControlMode.FLASH), (75.0, ControlMode.AGENT))}, "fell to FLASH"),
         ({"modes": OWN_PLAN, "other": OWN_PLAN}, "took other along"),
-        ({"modes": OWN_PLAN, "outcomes": (Outcome("it would not die", is_good=False),)}, "it would not die"),
+        ({"modes": OWN_PLAN, "is_given_up": True}, "given up at 60 s"),
+        ({"modes": OWN_PLAN, "outcomes": bad("it would not die")}, "it would not die"),
     ],
 )
 def test_what_is_not_as_required_is_found(tmp_path: Path, left: dict[str, Any], says: str) -> None:
     """Each requirement has its own line."""
-    _play(tmp_path, **left)
+    leave_run(tmp_path, **left)
 
-    judgement = _judge(tmp_path)
+    judgement = judged(tmp_path)
 
     assert any(says in failure for failure in judgement.all_failures), judgement.all_failures
 
@@ -112,17 +62,17 @@ def test_what_is_not_as_required_is_found(tmp_path: Path, left: dict[str, Any], 
     ("changes", "says"),
     [
         ({"monitor_trips": 1, "monitor_findings": ("conflict at x",)}, "monitor tripped 1 times: conflict at x"),
-        ({"collisions": 2}, "2 collisions, 1 without faults"),
-        ({"is_complete": False}, "interrupted"),
+        ({"is_complete": False}, "interrupted: Ctrl-C"),
+        ({"is_complete": False, "why_incomplete": "SUMO stopped: no route"}, "interrupted: SUMO stopped: no route"),
         ({"lost_agents": ("victim",)}, "lost for good: victim"),
         ({"latched_faults": ("victim: I1",)}, "in flash at the end"),
     ],
 )
 def test_the_run_as_a_whole_is_judged(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     """One line each for what may never happen, whatever the fault."""
-    _play(tmp_path, modes=OWN_PLAN)
+    leave_run(tmp_path, modes=OWN_PLAN)
 
-    (failure,) = _judge(tmp_path, **changes).all_failures
+    (failure,) = judged(tmp_path, **changes).all_failures
 
     assert says in failure
 
@@ -140,13 +90,13 @@ def test_f21_whoever_is_not_heard_has_to_tell(tmp_path: Path, is_told: bool) -> 
         fault="F21", means="links-cut", targets=(VICTIM,), start_s=40.0, length_s=20.0, peers=(OTHER,)
     )
 
-    def peers(at_s: float, name: IntersectionId) -> tuple[PeerInput, ...]:
+    def changes(at_s: float, name: IntersectionId) -> dict[str, Any]:
         is_deaf = is_told and name == OTHER and 48.0 <= at_s <= 62.0
-        return _of_neighbour(at_s, peer=VICTIM if name == OTHER else OTHER, hears_us=not is_deaf)
+        return {"peers": _of_neighbour(at_s, peer=VICTIM if name == OTHER else OTHER, hears_us=not is_deaf)}
 
-    _play(tmp_path, planned=planned, rungs={48.0: Rung.ISOLATED, 62.0: Rung.COORDINATED}, peers=peers)
+    leave_run(tmp_path, planned=planned, rungs={48.0: Rung.ISOLATED, 62.0: Rung.COORDINATED}, changes=changes)
 
-    assert _judge(tmp_path).verdicts[0].failures == (
+    assert judged(tmp_path).verdicts[0].failures == (
         () if is_told else ("other did not tell that victim does not hear it",)
     )
 
@@ -166,26 +116,76 @@ def test_f30_the_version_before_must_be_used(
     """No rung is lost to an old message, and it must have been one."""
     planned = PlannedFault(fault="F30", means=OLD_VERSION, targets=(VICTIM,), start_s=40.0, length_s=20.0)
 
-    def peers(at_s: float, _name: IntersectionId) -> tuple[PeerInput, ...]:
+    def changes(at_s: float, _name: IntersectionId) -> dict[str, Any]:
         (peer,) = _of_neighbour(at_s)
-        return (msgspec.structs.replace(peer, message=msgspec.structs.replace(peer.message, version=version)),)
+        message = msgspec.structs.replace(peer.message, version=version)
+        return {"peers": (msgspec.structs.replace(peer, message=message),)}
 
-    _play(tmp_path, planned=planned, rungs=rungs, peers=peers)
+    leave_run(tmp_path, planned=planned, rungs=rungs, changes=changes)
 
-    assert _judge(tmp_path).verdicts[0].failures == failures
+    assert judged(tmp_path).verdicts[0].failures == failures
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        ({"street": 1}, "1 collisions on the street, 0 without faults"),
+        ({"crashes": 10}, "10 crashes inside junctions, 0 without faults: more than by chance"),
+        ({"overlaps": 40}, "40 overlaps inside junctions"),
+        ({"crashes": 4, "overlaps": 4}, ""),
+    ],
+)
+def test_collisions_count_where_they_happen(tmp_path: Path, left: dict[str, int], says: str) -> None:
+    """One more on the street is one too many; inside junctions the difference has to be more than chance."""
+    leave_run(tmp_path, modes=OWN_PLAN)
+    leave_collisions(tmp_path, **left)
+    leave_collisions(calm_folder(tmp_path), overlaps=12)
+    judgement = judged(tmp_path)
+
+    assert [says in failure for failure in judgement.all_failures] == [True] * bool(says)
+    assert any(f"{left.get('overlaps', 0)} with faults, 12 without" in text for _, text in total_rows(judgement))
+
+
+def test_a_fault_that_never_began_is_a_failure(tmp_path: Path) -> None:
+    """What the end of the run came before was not survived."""
+    leave_run(tmp_path, modes=OWN_PLAN)
+    path = tmp_path / EVIDENCE_NAME
+    evidence = msgspec.json.decode(path.read_bytes(), type=Evidence)
+    late = PlannedFault(fault="F3", means="links-frozen", targets=(VICTIM,), start_s=300.0, length_s=20.0)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(evidence, never_begun=(late,))))
+
+    assert judged(tmp_path).all_failures == ("F3 was due at 300 s and never began",)
+
+
+def test_a_fault_that_tells_nothing_of_what_it_found_failed(tmp_path: Path) -> None:
+    """Silence of a fault that has to judge the reaction itself is no proof."""
+    planned = PlannedFault(fault="F27", means="unlawful-requests", targets=(VICTIM,), start_s=40.0, length_s=20.0)
+    leave_run(tmp_path, planned=planned)
+
+    assert judged(tmp_path).verdicts[0].failures == ("told nothing of what it found",)
+
+
+def test_every_target_has_to_notice(tmp_path: Path) -> None:
+    """That one of two neighbours was isolated says nothing about the other."""
+    planned = PlannedFault(
+        fault="F3", means="links-frozen", targets=(VICTIM, OTHER), start_s=40.0, length_s=20.0, peers=(VICTIM,)
+    )
+    leave_run(tmp_path, planned=planned, rungs={48.0: Rung.ISOLATED, 62.0: Rung.COORDINATED})
+
+    assert judged(tmp_path).verdicts[0].failures == ("fell only to COORDINATED: the fault had no effect",)
 
 
 def test_a_calm_run_beside_an_equal_one_has_nothing_to_tell(tmp_path: Path) -> None:
     """As many collisions as without faults are no failure."""
-    _play(tmp_path, modes=OWN_PLAN)
+    leave_run(tmp_path, modes=OWN_PLAN)
 
-    assert _judge(tmp_path).all_failures == ()
+    assert judged(tmp_path).all_failures == ()
 
 
 def test_the_page_tells_everything(tmp_path: Path) -> None:
     """Every fault has its row, every failure its banner, and there is a picture."""
-    _play(tmp_path, outcomes=(Outcome("it ended with 2", is_good=True),))
-    judgement = _judge(tmp_path)
+    leave_run(tmp_path, outcomes=(Outcome("it ended with 2", is_good=True),))
+    judgement = judged(tmp_path)
 
     text = write_torture_report(tmp_path, judgement, tmp_path).read_text()
 

@@ -88,6 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     or is None. `readings` are in the order of `Intersection.lanes`. `lease_s` is how long one command is obeyed, 0
     where the unit has no such time (invariant I14); `config_digest` names the intersection, times and conflicts that
     the cabinet was given (I19), and `latched` the rules whose breach keeps it in flash until an operator resets them.
+    Neither lease nor digest has a default: whoever does not tell them is not understood, rather than believed.
     """
 
     intersection_id: IntersectionId
@@ -98,8 +99,8 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_until_s: float
     lease_boot_id: Int64 | None
     readings: tuple[LaneReading, ...]
-    lease_s: float = 10.0
-    config_digest: str = ""
+    lease_s: float
+    config_digest: str
     latched: tuple[str, ...] = ()
     day_s: float = 0.0
 

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from phasemesh.contract.observation import HIDDEN_SIZE, POLICY_SIZE, SPEC_HASH, SUMMARY_SIZE, FloatArray
+from phasemesh.contract.observation import (
+    FEATURE_CAP,
+    HIDDEN_SIZE,
+    POLICY_SIZE,
+    SPEC_HASH,
+    SUMMARY_SIZE,
+    FloatArray,
+)
 from phasemesh.contract.units import IntersectionId
 
 WIRE_VERSION = 2
@@ -64,6 +71,11 @@ class MessageFault(msgspec.Struct, frozen=True):
     kind: str
     detail: str
 
+
+_RANGES = ((SUMMARY_SIZE, 0.0, FEATURE_CAP), (POLICY_SIZE, 0.0, 1.0), (HIDDEN_SIZE, -HALF_MAX, HALF_MAX))
+"""Size of each part of a vector, and the lowest and highest number in one of a sound agent."""
+_LOWEST: FloatArray = np.concatenate([np.full(size, low, dtype=np.float32) for size, low, _ in _RANGES])
+_HIGHEST: FloatArray = np.concatenate([np.full(size, high, dtype=np.float32) for size, _, high in _RANGES])
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(PeerMessage)
@@ -147,7 +159,7 @@ def _content_fault(frame: bytes, message: PeerMessage) -> MessageFault | None:
         if len(getattr(message, name)) != size:
             return MessageFault("garbled", f"{name} has {len(getattr(message, name))} bytes, not {size}")
     ages_s = [entry.age_s for entry in message.heard or () if entry.age_s is not None]
-    if not np.isfinite(vector(message)).all() or not all(map(math.isfinite, ages_s)):
+    if not np.isfinite(_numbers(message)).all() or not all(map(math.isfinite, ages_s)):
         return MessageFault("not_finite", "a number is not finite")
     if min(ages_s, default=0.0) < 0.0:
         return MessageFault("garbled", f"heard {min(ages_s)} s ago")
@@ -163,7 +175,16 @@ def _undecodable(frame: bytes, reason: str) -> MessageFault:
 
 
 def vector(message: PeerMessage) -> FloatArray:
-    """The row [D] of `neighbour_messages` that `message` becomes: summary, policy, hidden state."""
+    """The row [D] of `neighbour_messages` that `message` becomes: summary, policy, hidden state, cut to their ranges.
+
+    The ranges are those of what a sound agent sends: scaled features, probabilities, half precision. Cut here and not
+    refused by the decoder: no range tells a lie from an odd street, a neighbour that is only odd is still fresh, and a
+    record keeps what was sent, which replay cuts by the same function.
+    """
+    return np.minimum(np.maximum(_numbers(message), _LOWEST), _HIGHEST)
+
+
+def _numbers(message: PeerMessage) -> FloatArray:
     return np.concatenate(
         (
             np.frombuffer(message.summary, dtype="<f4"),

@@ -67,7 +67,8 @@ class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shared part of a site. `speed` is simulated seconds a wall second in real-time pace.
 
-    `step_s` is the time between two steps of a cabinet; a tick is a whole number of them.
+    `step_s` is the time between two steps of a cabinet; a tick is a whole number of them. `allows_plain_http` lets
+    tokens go over networks in the clear; without it plain HTTP stays on loopback.
     """
 
     format: int
@@ -83,6 +84,7 @@ class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     directory: dict[IntersectionId, PeerAddress]
     step_s: float = 1.0
+    allows_plain_http: bool = False
 
     @property
     def steps_per_tick(self) -> int:

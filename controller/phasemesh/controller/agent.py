@@ -110,7 +110,9 @@ class Agent:
         self._sensed: Sensed | None = None
         self._tick = 0
         self._seq = 0
-        self._late = 0
+        self._misses = 0
+        self._is_late = False
+        self._late_answer: Finding | None = None
         self._circumstances = Circumstances()
 
     def tick(self, snapshot: Snapshot) -> TickRecord:
@@ -166,7 +168,7 @@ class Agent:
     @property
     def was_late(self) -> bool:
         """Whether the last tick missed a deadline of rule I23."""
-        return self._late > 0
+        return self._misses > 0
 
     def release(self) -> None:
         """Give the intersection back to its cabinet at once, for an orderly end; a dead cabinet needs no farewell."""
@@ -227,23 +229,23 @@ class Agent:
     def _infer(
         self, sensed: Sensed, inputs: PolicyInput, gathered: Gathered
     ) -> tuple[PolicyOutput | PolicyFault, Finding | None]:
-        """The policy's answer, and what rule I23 says of the time that it took."""
+        """The policy's answer, and what rule I23 says of the time that it took, or the last command's answer."""
         before_ns = self._decision_clock.mono_ns()
         output = self._decider.infer(inputs)
         case = DeadlineCase(
             inference_ms=(self._decision_clock.mono_ns() - before_ns) / NS_PER_MS,
             comm_ms=gathered.waited_ms if self._settings.is_timed else 0.0,
             command_ms=self._spent_ms(sensed),
-            misses_before=self._late,
+            misses_before=self._misses,
             # A city that runs faster leaves as much less time; the comm deadline of a site is wall time already.
             inference_limit_ms=STREET.inference_limit_ms / self._settings.speed,
             command_limit_ms=STREET.command_limit_ms / self._settings.speed,
             comm_deadline_ms=self._settings.comm_deadline_ms,
         )
         late = deadline_kept(case)
-        self._late = self._late + 1 if late else 0
+        self._is_late = late is not None
         sensed.stopwatch.lap()
-        return output, late
+        return output, late or self._late_answer
 
     def _recall(
         self, sensed: Sensed, output: PolicyOutput | PolicyFault, gathered: Gathered, late: Finding | None
@@ -271,6 +273,7 @@ class Agent:
 
     def _command(self, sensed: Sensed, choice: Choice, judged: Judged) -> AppliedCommand | DriverFault:
         answer = self._driver.apply(self._command_of(sensed, choice.kind, judged.verdict.stage, judged.now_s))
+        self._judge_answer(self._spent_ms(sensed))
         applied = self._readable(answer)
         if isinstance(applied, DriverFault):
             self.note_driver_fault(applied.reason)
@@ -278,6 +281,19 @@ class Agent:
             self._circumstances = msgspec.structs.replace(self._circumstances, is_outranked=True)
         sensed.stopwatch.lap()
         return applied
+
+    def _judge_answer(self, answer_ms: float) -> None:
+        """Judge by rule I23 when the command was answered; a tick that misses is counted once, whatever it missed."""
+        case = DeadlineCase(
+            inference_ms=0.0,
+            comm_ms=0.0,
+            command_ms=0.0,
+            misses_before=self._misses,
+            command_limit_ms=STREET.command_limit_ms / self._settings.speed,
+            answer_ms=answer_ms,
+        )
+        self._late_answer = None if self._is_late else deadline_kept(case)
+        self._misses = self._misses + 1 if self._is_late or self._late_answer else 0
 
     def _readable(self, answer: AppliedCommand | DriverFault) -> AppliedCommand | DriverFault:
         """`answer` itself, or the fault that no cabinet of this intersection could have given it."""

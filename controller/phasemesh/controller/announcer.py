@@ -39,7 +39,7 @@ class Announcer:
         self._started_ns = clock.mono_ns()
         self._writer = RecordWriter(records, header) if records else None
         self._events = EventLog(header)
-        self._fault = ""
+        self._fault = self._state_fault = ""
         self._record: TickRecord | None = None
         self._record_ns: MonoNs | None = None
 
@@ -71,6 +71,10 @@ class Announcer:
             log.warning("driver fault", intersection=self._header.intersection.id, reason=fault)
         self._fault = fault
 
+    def note_state(self, fault: str) -> None:
+        """Why what is latched would not outlast this life, or empty; shown from the next turn on."""
+        self._state_fault = fault
+
     def show(self, fault: str = "") -> None:
         """Publish the state of the loop, which just turned; with a `fault` nothing is commanded."""
         record = self._record
@@ -87,6 +91,7 @@ class Announcer:
                 drops=drop_counts(self._mailbox.faults),
                 lost_records=self._writer.lost if self._writer else 0,
                 recorder_fault=self._writer.fault if self._writer else "",
+                state_fault=self._state_fault,
                 events=self._events.events,
                 speed=self._speed,
             )

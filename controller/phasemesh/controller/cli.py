@@ -10,18 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from phasemesh.contract.bundle import MANIFEST_NAME
 from phasemesh.contract.errors import InputError, PhasemeshError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.roles import Role
+from phasemesh.controller.life_file import HIGHEST_BOOT_ID
 
 COMMANDS_GROUP = "phasemesh.commands"
 EXIT_REFUSED = 2
 """Exit code for everything that the user can put right."""
 EXIT_INTERRUPTED = 130
 DAY_S = 86_400.0
+NoState = Annotated[
+    bool, typer.Option("--no-state", help="Start on a street without --state: what is latched ends with the process.")
+]
 
 
 def main() -> None:
@@ -68,19 +73,25 @@ def agent(
     site: Annotated[Path, typer.Option(help="Folder of the site, as `phasemesh site` writes it.")],
     intersection_id: Annotated[str, typer.Option("--id", help="Intersection to control.")],
     records: Annotated[Path | None, typer.Option(help="File of the flight recorder.")] = None,
-    boot_id: Annotated[int | None, typer.Option(help="Number of this life; it must rise.")] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Folder in which latched faults and restarts are remembered across lives.")
+    boot_id: Annotated[
+        int | None, typer.Option(help="Number of this life; it must rise.", min=0, max=HIGHEST_BOOT_ID)
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder in which latched faults and lives are remembered; a street needs one.")
+    ] = None,
+    *,
+    no_state: NoState = False,
 ) -> None:
     """Control one intersection until told to stop."""
     from phasemesh.controller.process import AgentLaunch, serve_agent  # noqa: PLC0415 (quick start of other commands)
+    from phasemesh.controller.site_folder import read_site  # noqa: PLC0415 (likewise)
+    from phasemesh.controller.state_folder import is_forgetful  # noqa: PLC0415 (likewise)
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # The wall clock only names this life, so that it outranks earlier ones even across reboots; nothing is timed by it.
-    life = boot_id if boot_id is not None else time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000
-    serve_agent(AgentLaunch(site, IntersectionId(intersection_id), life, records, state_folder=state))
+    forgets = is_forgetful(read_site(site), state, is_waived=no_state)
+    launch = AgentLaunch(site, IntersectionId(intersection_id), boot_id, records, state_folder=state)
+    serve_agent(msgspec.structs.replace(launch, tells_forgetting=forgets))
 
 
 def cabinet(
@@ -90,11 +101,19 @@ def cabinet(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at.", min=1, max=65535)] = 8600,
-    state: Annotated[Path | None, typer.Option(help="Folder in which latched faults outlast a power cut.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder in which latched faults outlast a power cut; a street needs one.")
+    ] = None,
+    *,
+    no_state: NoState = False,
 ) -> None:
     """Run virtual signal cabinets by themselves, on the monotonic clock; detectors are fed through their API."""
     from phasemesh.controller.cabinet.standalone import serve_cabinets  # noqa: PLC0415 (FastAPI only where it serves)
+    from phasemesh.controller.site_folder import read_site  # noqa: PLC0415 (quick start)
+    from phasemesh.controller.state_folder import NOT_KEPT, is_forgetful  # noqa: PLC0415 (likewise)
 
+    if is_forgetful(read_site(site), state, is_waived=no_state):
+        typer.echo(f"phasemesh: warning: {NOT_KEPT}", err=True)
     serve_cabinets(site, tuple(IntersectionId(name) for name in intersection_id or ()), host, port, state)
 
 

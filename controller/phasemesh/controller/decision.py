@@ -117,7 +117,7 @@ class Decider:
         self._memory = memory
         self.tick_s = tick_s
         self._reset_after_steps = RESET_AFTER_TICKS * steps_per_tick
-        self._guard = Guard(intersection, timings)
+        self._guard = Guard(intersection, timings, unit)
         self._unit = UnitRules(intersection, timings, unit, tick_s=tick_s, steps_per_tick=steps_per_tick)
         self._encoder = Encoder(intersection)
         self._site = np.zeros(SITE_SIZE, dtype=np.float32)
@@ -137,6 +137,7 @@ class Decider:
     def observe(self, mind: Mind, snapshot: Snapshot) -> Observed:
         """Step 1: judge unit and detectors, replace what is not trusted, note who waits, and encode."""
         unit, findings = self._unit.look(mind.unit, snapshot)
+        conflict = self._guard.shown_conflict(snapshot.signal, snapshot.now_s)
         detectors = note_readings(mind.detectors, snapshot)
         blind = no_detector_trusted(detectors)
         snapshot = substituted(snapshot, detectors)
@@ -152,7 +153,7 @@ class Decider:
             observation=self._encoder.encode(snapshot, history, legal),
             detectors=detectors,
             unit=unit,
-            findings=findings if blind is None else (*findings, blind),
+            findings=(*findings, *(finding for finding in (conflict, blind) if finding is not None)),
         )
 
     def mask(self, observed: Observed, views: Sequence[PeerView], noise: FloatArray) -> PolicyInput:

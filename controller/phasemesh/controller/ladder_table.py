@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from phasemesh.controller.cabinet.latches import FILE_RULE
+
 
 class Rung(StrEnum):
     """How far an agent has come down the ladder; every rung is safe, the first is the best.
@@ -31,7 +33,9 @@ class LadderEvent(StrEnum):
     """Why an agent may not use all of its means."""
 
     UNIT_FLASHING = "unit_flashing"
+    CONFLICT_SHOWN = "conflict_shown"
     CONFIG_DIFFERS = "config_differs"
+    LIFE_UNREADABLE = "life_unreadable"
     CABINET_SILENT = "cabinet_silent"
     OUTRANKED = "outranked"
     UNIT_TAKEN = "unit_taken"
@@ -60,7 +64,10 @@ class Ending(StrEnum):
 
 
 class LadderRow(msgspec.Struct, frozen=True):
-    """One event: the rung that it forces at least, how that ends, the rule behind it, and a sentence for people."""
+    """One event: the rung that it forces at least, how that ends, the rule behind it, and a sentence for people.
+
+    `rule` is empty where no rule is behind it.
+    """
 
     event: LadderEvent
     rung: Rung
@@ -78,11 +85,25 @@ LADDER: tuple[LadderRow, ...] = (
         "the cabinet flashes",
     ),
     LadderRow(
+        LadderEvent.CONFLICT_SHOWN,
+        Rung.RELEASED,
+        Ending.LATCHED,
+        "I1",
+        "the cabinet showed movements together that conflict",
+    ),
+    LadderRow(
         LadderEvent.CONFIG_DIFFERS,
         Rung.RELEASED,
         Ending.LATCHED,
         "I19",
         "agent and cabinet follow different configurations",
+    ),
+    LadderRow(
+        LadderEvent.LIFE_UNREADABLE,
+        Rung.RELEASED,
+        Ending.LATCHED,
+        FILE_RULE,
+        "the file of what earlier lives latched cannot be trusted",
     ),
     LadderRow(
         LadderEvent.CABINET_SILENT,

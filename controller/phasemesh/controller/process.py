@@ -8,33 +8,35 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
 from phasemesh.contract.detection import Snapshot
-from phasemesh.contract.site import Pace
+from phasemesh.contract.site import AdapterKind, Pace
 from phasemesh.contract.units import NS_PER_S, IntersectionId
 from phasemesh.controller.access.access import access_of_site
 from phasemesh.controller.access.audit import AuditLog
 from phasemesh.controller.access.middleware import protected
-from phasemesh.controller.access.tls import find_tls
+from phasemesh.controller.access.tls import CABINETS, demand_tls, find_tls
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import open_driver
 from phasemesh.controller.announcer import Announcer
 from phasemesh.controller.assembly import header_of, load_policy, make_agent
 from phasemesh.controller.clock import ClockWatch, MonotonicClock, Pacer
 from phasemesh.controller.instance_lock import InstanceLock
-from phasemesh.controller.life_file import NO_LIFE, LifeFile, kernel_boot, next_life, read_life, write_life
+from phasemesh.controller.life_file import LifeBook, wall_ms
 from phasemesh.controller.operator.order_route import ORDER_ROLES, add_order_route
 from phasemesh.controller.operator.orders import OrderBook, cabinet_url
 from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
 from phasemesh.controller.peers.directory import WatchedTransport
 from phasemesh.controller.site_folder import address_of, read_intersection, read_site, secret_path
 from phasemesh.controller.snapshot_source import SnapshotSource
+from phasemesh.controller.state_folder import NOT_KEPT
 from phasemesh.controller.telemetry.log import configure_logging
 from phasemesh.controller.watchdog import EXIT_LOOP_DEAD, Watchdog, longest_silence_s, notifier_of
 
@@ -57,19 +59,22 @@ log = structlog.get_logger("phasemesh.agent")
 class AgentLaunch(msgspec.Struct, frozen=True):
     """What a process needs to know to become an agent.
 
-    `boot_id` must rise from one life of the agent to the next. `records` is the file of the flight recorder, or None.
-    `ends_with_parent` makes the process end when the one that started it is gone. `site_keys` are public keys in
-    hexadecimal that may have signed the site, beside those that the user trusts. `state_folder` keeps what one life
-    leaves to the next: without it a storm of restarts is not slowed down, and what is latched ends with the life.
+    `boot_id` must rise from one life of the agent to the next; None takes the wall clock, or the number after the last
+    one where that is higher. `records` is the file of the flight recorder, or None. `ends_with_parent` makes the
+    process end when the one that started it is gone. `site_keys` are public keys in hexadecimal that may have signed
+    the site, beside those that the user trusts. `state_folder` keeps what one life leaves to the next: without it a
+    storm of restarts is not slowed down, and what is latched ends with the life. `tells_forgetting` makes log and
+    health warn of that.
     """
 
     site_folder: Path
     intersection_id: IntersectionId
-    boot_id: int
+    boot_id: int | None
     records: Path | None = None
     ends_with_parent: bool = False
     site_keys: tuple[str, ...] = ()
     state_folder: Path | None = None
+    tells_forgetting: bool = False
 
 
 class AgentProcess:
@@ -81,7 +86,6 @@ class AgentProcess:
         self._site = read_site(launch.site_folder, launch.site_keys)
         self._entry = read_intersection(launch.site_folder, self._site, launch.intersection_id, launch.site_keys)
         self._number = address_of(launch.site_folder, self._site, launch.intersection_id).number
-        self._life_path = launch.state_folder / f"{self._number}.life.json" if launch.state_folder else None
         self._clock = MonotonicClock()
         self.orders = OrderBook()
         self._is_stopping = False
@@ -90,27 +94,30 @@ class AgentProcess:
         with ExitStack() as undo:
             undo.callback(self.close)
             self._lock = self._only_one()
-            self._life, self._pause_s = self._next_life()
+            self._life = self._begin_life()
             self._open()
             undo.pop_all()
         _calm_collector()
         self._wall = ClockWatch()
 
-    def _next_life(self) -> tuple[LifeFile, float]:
-        """This life, and for how long it keeps away first; without a folder for it nothing is remembered."""
-        if self._life_path is None:
-            return NO_LIFE, 0.0
-        life, pause_s = next_life(read_life(self._life_path), kernel_boot(), self._clock.mono_ns())
-        self._write_life(life)
-        return life, pause_s
-
-    def _write_life(self, life: LifeFile) -> None:
-        if self._life_path is not None and (fault := write_life(self._life_path, life)):
-            log.warning("life not written", intersection=self._launch.intersection_id, reason=fault)
+    def _begin_life(self) -> LifeBook:
+        launch = self._launch
+        path = None if launch.state_folder is None else launch.state_folder / f"{self._number}.life.json"
+        life = LifeBook(path, launch.boot_id, self._clock.mono_ns(), wall_ms())
+        if life.damage:
+            log.error("life not readable", intersection=launch.intersection_id, reason=life.damage)
+        if life.fault:
+            log.warning("life not written", intersection=launch.intersection_id, reason=life.fault)
+        if launch.tells_forgetting:
+            log.warning("no state", intersection=launch.intersection_id, reason=NOT_KEPT)
+        return life
 
     def _only_one(self) -> InstanceLock:
         secret = secret_path(self._launch.site_folder, self._number)
         folder = self._launch.state_folder or secret.parent
+        # A folder that cannot be made is told when the life is written; the lock has a place without it.
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
         lock = InstanceLock(folder / f"{self._number}.lock", self._launch.intersection_id, secret)
         self._resources.callback(lock.close)
         return lock
@@ -118,16 +125,18 @@ class AgentProcess:
     def _open(self) -> None:
         launch, entry, site = self._launch, self._entry, self._site
         loaded = load_policy(site, launch.intersection_id)
+        self._demand_tls()
         driver = open_driver(entry, site, launch.site_folder)
         self._resources.callback(driver.close)
         self._transport = WatchedTransport(launch.site_folder, site, entry, launch.site_keys)
         self._resources.callback(self._transport.close)
-        latched = self._life.latched
-        self._agent = make_agent(site, entry, loaded, driver, self._transport, boot_id=launch.boot_id, latched=latched)
-        self._source = SnapshotSource(driver, site, entry.intersection, launch.boot_id, self._clock)
-        header = header_of(site, entry, loaded.bundle, launch.boot_id)
+        boot_id, latched = self._life.boot_id, self._life.life.latched
+        self._agent = make_agent(site, entry, loaded, driver, self._transport, boot_id=boot_id, latched=latched)
+        self._source = SnapshotSource(driver, site, entry.intersection, boot_id, self._clock)
+        header = header_of(site, entry, loaded.bundle, boot_id)
         self._announcer = Announcer(header, launch.records, self._agent.mailbox, self._clock, site.speed)
         self._resources.callback(self._announcer.close)
+        self._announcer.note_state(NOT_KEPT if launch.tells_forgetting else self._life.fault)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         server = self._serve()
         if server is not None:
@@ -172,13 +181,21 @@ class AgentProcess:
 
         host, _, port = self._entry.operator.rpartition(":")
         folder, name = self._launch.site_folder, self._launch.intersection_id
+        tls = find_tls(folder, str(self._number))
+        demand_tls("operator", host, tls, str(self._number), self._site)
         app = operator_app(self._announcer.board.latest, self._announcer.metrics.registry, self._clock.mono_ns)
         add_order_route(app, self.orders, self._clock.mono_ns, cabinet_url(self._entry))
         audit = AuditLog(folder / AUDIT_FOLDER / f"agent-{self._number}.jsonl")
         access = access_of_site(folder, self._site, (name,))
         self._announcer.metrics.refusals.watch(access.refused, lambda: self._transport.refused)
         gate = protected(app, (*ROLES, *ORDER_ROLES), access, audit, self._sight)
-        return serve_in_thread(gate, host, int(port), find_tls(folder, str(self._number)))
+        return serve_in_thread(gate, host, int(port), tls)
+
+    def _demand_tls(self) -> None:
+        """The token of this agent goes to its cabinet with every command."""
+        url = urlsplit(self._entry.cabinet)
+        if self._entry.adapter is AdapterKind.HTTP and url.scheme == "http":
+            demand_tls("cabinet", url.hostname or "", None, CABINETS, self._site)
 
     def _sight(self, _intersection: str | None) -> object:
         """What the audit log tells of the agent beside an order."""
@@ -195,11 +212,12 @@ class AgentProcess:
 
     def _keep_away(self) -> None:
         """The pause of a storm of restarts: the cabinet is left alone, the loop shows that it lives (F23)."""
-        if self._pause_s == 0.0:
+        pause_s, short_lives = self._life.pause_s, self._life.life.short_lives
+        if pause_s == 0.0:
             return
-        reason = f"short life number {self._life.short_lives} in a row; keeping away for {self._pause_s:.0f} s"
+        reason = f"short life number {short_lives} in a row; keeping away for {pause_s:.0f} s"
         log.warning("restart storm", intersection=self._launch.intersection_id, reason=reason)
-        deadline_ns = self._clock.mono_ns() + round(self._pause_s * NS_PER_S)
+        deadline_ns = self._clock.mono_ns() + round(pause_s * NS_PER_S)
         while not self._must_stop() and self._clock.mono_ns() < deadline_ns:
             self._turn(reason)
             time.sleep(FAULT_PAUSE_S)
@@ -259,9 +277,11 @@ class AgentProcess:
     def _keep_latched(self) -> None:
         """What is latched outlasts this life, a power cut included."""
         standing = self._agent.standing
-        if standing is not None and standing.latched != self._life.latched:
-            self._life = msgspec.structs.replace(self._life, latched=standing.latched)
-            self._write_life(self._life)
+        if standing is None or self._launch.state_folder is None:
+            return
+        if self._life.keep(standing.latched, self._clock.mono_ns()):
+            log.warning("life not written", intersection=self._launch.intersection_id, reason=self._life.fault)
+        self._announcer.note_state(self._life.fault)
 
     def _turn(self, fault: str) -> None:
         """The loop turned without a decision."""

@@ -15,7 +15,7 @@ from phasemesh.controller.safety.case import Finding, Reaction
 
 FLASHING_MODES = frozenset({ControlMode.FLASH, ControlMode.STARTUP})
 EVENTS_OF_RULES: dict[str, LadderEvent] = {
-    row.rule: row.event for row in ROWS.values() if row.rule in {"I12", "I14", "I16", "I19", "I21"}
+    row.rule: row.event for row in ROWS.values() if row.rule in {"I1", "I12", "I14", "I16", "I19", "I21"}
 } | {"I11": LadderEvent.UNIT_TAKEN}
 """The event that a finding raises unless it only tells."""
 ORDERS = frozenset(row.event for row in ROWS.values() if row.ending is Ending.OPERATOR)

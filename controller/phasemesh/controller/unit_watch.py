@@ -55,9 +55,9 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 class UnitWatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What is remembered of a unit, in cabinet time.
 
-    `valid_since_s` is the beginning of the unbroken row of states that were read, `taken_s` when the unit was last
-    controlled by somebody whom no agent may disturb, None for never. `broken_since_s` is since when the unit should
-    have shown its promise and does not, and `strikes` how many ticks in a row found it so.
+    `valid_since_s` is the beginning of the unbroken row of states that were read, `taken_s` until when the unit was
+    controlled by somebody whom no agent may disturb: None for never, infinite while it is. `broken_since_s` is since
+    when the unit should have shown its promise and does not, and `strikes` how many ticks in a row found it so.
     """
 
     valid_since_s: float | None = None
@@ -173,8 +173,9 @@ def _are_counts(counts: tuple[int, ...]) -> bool:
 
 
 def _taken_s(watch: UnitWatch, snapshot: Snapshot) -> float | None:
+    # Nobody saw when it ended: what counts is the first look that finds the unit free, not the last that did not.
     if snapshot.mode not in COMMANDABLE_MODES:
-        return snapshot.now_s
+        return math.inf
     return None if watch.taken_s is None else min(watch.taken_s, snapshot.now_s)
 
 

@@ -65,7 +65,7 @@ def site(
     written = provision(out, network, options, _signer(key))
     typer.echo(f"{out}: {len(written.directory)} intersections, keys in {out / 'keys'} (mode 0600)")
     for name in list(written.directory)[:3]:
-        typer.echo(f"  phasemesh agent --site {out} --id {name}")
+        typer.echo(f"  phasemesh agent --site {out} --id {name} --state state")
 
 
 def sign(folder: Annotated[Path, typer.Argument(help="Folder of the site.")], key: SigningKey = None) -> None:

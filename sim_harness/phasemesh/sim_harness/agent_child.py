@@ -28,6 +28,7 @@ from phasemesh.controller.operator.order_route import add_order_route
 from phasemesh.controller.operator.orders import OrderBook
 from phasemesh.controller.operator.service import operator_app
 from phasemesh.controller.policy.bundle import installed_bundles, load_bundle
+from phasemesh.controller.policy.session import OnnxPolicy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.process import AgentLaunch, serve_agent
 from phasemesh.sim_harness.faults.planned import PlannedFault
@@ -40,18 +41,19 @@ PRELOADED = (ed25519, fastapi.openapi.utils, uvicorn.protocols.http.auto)
 """Modules that every agent needs and that would otherwise be imported after the fork, in each of them."""
 
 
-def _warm_up() -> None:
-    """Do once what every child would otherwise do for itself: a first session alone costs 10 MB that forks share."""
+def _warmed_up() -> list[OnnxPolicy]:
+    """Do once what every child would otherwise do for itself: a first session alone costs 10 MB that forks share.
+
+    As long as the policies that ship are kept, so are their sessions, which the children's policies share.
+    """
     for struct in (SiteFile, SiteIntersection, Snapshot, AppliedCommand):
         msgspec.json.Decoder(struct)
     clock = MonotonicClock().mono_ns
     add_order_route(operator_app(lambda: None, prometheus_client.CollectorRegistry(), clock), OrderBook(), clock)
-    for folder in installed_bundles().values():
-        load_bundle(folder, trusted_keys()).policy(0)
-        return
+    return [load_bundle(folder, trusted_keys()).policy(0) for folder in installed_bundles().values()]
 
 
-_warm_up()
+WARM = _warmed_up()
 gc.collect()
 gc.freeze()
 

@@ -40,6 +40,15 @@ class Outfit(msgspec.Struct, frozen=True):
     faults: tuple[PlannedFault, ...] = ()
 
 
+class EndedLife(msgspec.Struct, frozen=True):
+    """One life of an agent: the name of its record file, and its exit code, None where it has not ended."""
+
+    agent: IntersectionId
+    boot_id: int
+    record: str
+    exit_code: int | None
+
+
 class Needs(msgspec.Struct, frozen=True):
     """What one process holds: proportional set size in megabytes, open descriptors, threads."""
 
@@ -73,6 +82,7 @@ class AgentProcesses:
         self._boot_ids = dict.fromkeys(names, 0)
         self._keeps_records = keeps_records
         self._processes: dict[IntersectionId, ForkServerProcess] = {}
+        self._lives: dict[tuple[IntersectionId, int], ForkServerProcess] = {}
         (report / "logs").mkdir(parents=True, exist_ok=True)
         os.environ.update(EDGE_ENVIRONMENT)
         self._context = multiprocessing.get_context("forkserver")
@@ -87,12 +97,12 @@ class AgentProcesses:
         """Start a new life of the agent `name`."""
         self._boot_ids[name] += 1
         process = self._fork(name, self.records_of(name), self.log_of(name))
-        self._processes[name] = process
+        self._processes[name] = self._lives[name, self._boot_ids[name]] = process
         return process
 
     def start_twin(self, name: IntersectionId) -> ForkServerProcess:
         """Start a second process for the present life of `name`, as a careless operator would; it is not counted."""
-        return self._fork(name, None, self.log_of(name).with_suffix(".twin.log"))
+        return self._fork(name, None, self.twin_log_of(name))
 
     def _fork(self, name: IntersectionId, records: Path | None, log: Path) -> ForkServerProcess:
         outfit = self.outfits.get(name, Outfit(self.site_folder, self.site_keys))
@@ -158,13 +168,23 @@ class AgentProcesses:
         """Where the output of the agent `name` goes."""
         return self._report / "logs" / f"{self._numbers[name]}.log"
 
+    def twin_log_of(self, name: IntersectionId) -> Path:
+        """Where the output of a second process for `name` goes."""
+        return self.log_of(name).with_suffix(".twin.log")
+
     def records_of(self, name: IntersectionId) -> Path | None:
         """The flight record of the present life of `name`; None when records are not kept."""
         return records_path(self._report, self._numbers[name], self._boot_ids[name]) if self._keeps_records else None
 
     def record_files(self) -> list[Path]:
-        """The record files of all lives of all agents."""
-        return sorted((self._report / "records").glob("*.rec")) if self._keeps_records else []
+        """The record files of all lives of all agents, those that were set aside when they were full included."""
+        return sorted((self._report / "records").glob("*.rec*")) if self._keeps_records else []
+
+    def lives(self) -> Iterator[EndedLife]:
+        """All lives that were ever started, in the order of their beginnings."""
+        for (name, boot_id), process in self._lives.items():
+            record = records_path(self._report, self._numbers[name], boot_id).name
+            yield EndedLife(name, boot_id, record, process.exitcode)
 
     def stop(self) -> None:
         """Ask all agents to end, then make them."""

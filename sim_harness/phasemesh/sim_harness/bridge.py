@@ -48,6 +48,7 @@ class Bridge:
 
     `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor.
     `readings` are what the detectors saw at the present step, empty where nobody asked for it.
+    `on_sample` is called whenever the series has a new point.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Bridge:
         self.steps_per_tick = steps_per_tick
         self.step_count = -1
         self.series: list[SeriesPoint] = []
+        self.on_sample: Callable[[], None] = lambda: None
         self.tallies = {intersection.id: Tally() for intersection in network.intersections}
         self.readings: Readings = {}
         self._begin_s = begin_s
@@ -130,3 +132,4 @@ class Bridge:
             self._next_sample_s += SAMPLE_EVERY_S
             queue_veh = sum(reading.queue_veh for lanes in readings.values() for reading in lanes)
             self.series.append(SeriesPoint(self.elapsed_s, self.simulation.delay_so_far_s(), queue_veh))
+            self.on_sample()

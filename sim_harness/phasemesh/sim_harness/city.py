@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from phasemesh.contract.errors import InputError
+from phasemesh.contract.errors import InputError, ScenarioError
 from phasemesh.contract.site import SiteFile
 from phasemesh.contract.timing import StageTiming, stage_timings
 from phasemesh.contract.units import IntersectionId
@@ -46,12 +46,11 @@ from phasemesh.sim_harness.report_folder import (
     only_writer,
     withdrawn_if_refused,
 )
-from phasemesh.sim_harness.result import KEPT_FINDINGS, IntersectionResult, RunResult, quantiles
+from phasemesh.sim_harness.result import KEPT_FINDINGS, RESULT_NAME, IntersectionResult, RunResult, quantiles
 from phasemesh.sim_harness.sumo.connection import TRIPS_NAME, Counters, Simulation, SumoOptions, start
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 from phasemesh.sim_harness.sumo.programs import write_programs
-
-RESULT_NAME = "result.json"
+from phasemesh.sim_harness.watcher import Watcher
 
 
 class Played(msgspec.Struct):
@@ -82,6 +81,7 @@ class City:
             each.id: stage_timings(each, profile) for each in self.network.intersections
         }
         self._is_interrupted = False
+        self._so_far: RunResult | None = None
 
     def run(self) -> RunResult:
         """Run, count the trips, and write `result.json` into the report folder."""
@@ -95,12 +95,29 @@ class City:
             return self._run_alone(simulation)
 
     def _run_alone(self, simulation: Simulation) -> RunResult:
-        with simulation:
-            played, bridge = self._play(simulation)
-        trips = self.options.report / TRIPS_NAME
-        result = self._result(played, bridge, read_metrics(trips), read_people(trips))
-        (self.options.report / RESULT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        folder, net_file = self.options.report, self.options.scenario.net_file
+        with Watcher(folder, net_file) as watcher:
+            try:
+                with simulation:
+                    played, bridge = self._play(simulation, watcher)
+            except ScenarioError as error:
+                # SUMO gave up, or its window was closed: what there is by then is told all the same.
+                if self._so_far is not None:
+                    from phasemesh.sim_harness.early_end import bury  # noqa: PLC0415 (draws, as few runs do)
+
+                    bury(folder, net_file, self._so_far, str(error))
+                raise
+            trips = folder / TRIPS_NAME
+            result = self._result(played, bridge, read_metrics(trips), read_people(trips))
+            (folder / RESULT_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
         return result
+
+    def _tell(self, bridge: Bridge, watcher: Watcher) -> None:
+        """Let the watcher know what there is so far, should nobody be left to tell it."""
+        counters = bridge.simulation.counters()
+        played = Played(TickTotals(), counters, wall_s=0.0, cpu_s=0.0, is_complete=False)
+        self._so_far = self._result(played, bridge, _trips_so_far(counters, bridge), PeopleMetrics())
+        watcher.tell(msgspec.json.encode(self._so_far))
 
     def _sumo_options(self) -> SumoOptions:
         options, scenario = self.options, self.options.scenario
@@ -122,7 +139,7 @@ class City:
             is_gui=options.is_gui,
         )
 
-    def _play(self, simulation: Simulation) -> tuple[Played, Bridge]:
+    def _play(self, simulation: Simulation, watcher: Watcher) -> tuple[Played, Bridge]:
         is_ours = self.options.controller.kind is not ControllerKind.SUMO
         cabinets = self._cabinets(simulation.time_s) if is_ours else {}
         bridge = Bridge(
@@ -133,6 +150,7 @@ class City:
             steps_per_tick=self.options.steps_per_tick,
             begin_s=self.options.scenario.begin_s,
         )
+        bridge.on_sample = lambda: self._tell(bridge, watcher)
         if is_ours and self.options.agents is AgentsMode.PROCESSES:
             return self._play_processes(bridge), bridge
         return self._play_here(bridge, cabinets), bridge
@@ -315,6 +333,22 @@ def _check_kills(options: RunOptions, network: CityNetwork) -> None:
     for name, _, _ in options.kills:
         if name not in known:
             raise InputError(f"--kill: there is no agent {name!r}; there are {', '.join(known)}")
+
+
+def _trips_so_far(counters: Counters, bridge: Bridge) -> TripMetrics:
+    """The metrics that are known while a run goes on; the means over trips are not."""
+    return TripMetrics(
+        delay_s=bridge.series[-1].delay_s if bridge.series else 0.0,
+        duration_s=0.0,
+        waiting_s=0.0,
+        time_loss_s=0.0,
+        depart_delay_s=0.0,
+        loaded=counters.loaded,
+        departed=counters.departed,
+        completed=counters.arrived,
+        unfinished=counters.departed - counters.arrived,
+        undeparted=counters.loaded - counters.departed,
+    )
 
 
 def _intersection_results(bridge: Bridge, totals: TickTotals) -> dict[str, IntersectionResult]:

@@ -11,6 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from phasemesh.contract.tensors import INPUTS, PolicyInput
 from phasemesh.contract.units import IntersectionId, MonoNs
 from phasemesh.controller.access.access import Access, Asked
 from phasemesh.controller.access.middleware import App, RouteRole, protected
@@ -18,12 +21,15 @@ from phasemesh.controller.access.rate import Rate
 from phasemesh.controller.access.roles import Role
 from phasemesh.controller.access.tokens import add_token, new_token
 from phasemesh.controller.cabinet.service import ROUTES
+from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.telemetry.records import STEP_NAMES, TickRecord, read_records
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, summarise
 from phasemesh.controller.watchdog import Watchdog
 
 ROUNDS = 200
 REPEATS = 20
+OTHER_DATA_BYTES = 32 * 2**20
+"""More than the caches that belong to one core hold."""
 TICK_S = 2.0
 _HERE = IntersectionId("crossing")
 
@@ -75,6 +81,29 @@ def inferring_ms(record_file: Path) -> float:
     _, items = read_records(record_file)
     step = STEP_NAMES.index("infer")
     return statistics.median(item.step_ms[step] for item in items if isinstance(item, TickRecord))
+
+
+def asking_ms(policy: Policy, *, is_cold: bool) -> float:
+    """Milliseconds of CPU for asking `policy`, the median; `is_cold` fills the caches with other data before each.
+
+    Between two ticks of an agent its box does other work, so that every tick finds them as they are then.
+    """
+    sizes = {"L": 12, "S": 4, "K": 3}
+    inputs = PolicyInput(
+        *(
+            np.full([size if isinstance(size, int) else sizes[size] for size in spec.shape], 0.5, dtype=np.float32)
+            for spec in INPUTS
+        )
+    )
+    others = np.zeros(OTHER_DATA_BYTES // 8)
+    costs_ms: list[float] = []
+    for _ in range(ROUNDS):
+        if is_cold:
+            others += 1.0
+        before_ns = time.thread_time_ns()
+        policy.infer(inputs)
+        costs_ms.append((time.thread_time_ns() - before_ns) / 1e6)
+    return statistics.median(costs_ms)
 
 
 def best_us(step: Callable[[], object]) -> float:

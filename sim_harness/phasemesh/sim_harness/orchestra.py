@@ -19,7 +19,7 @@ from phasemesh.contract.command import Command
 from phasemesh.contract.site import Pace
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.middleware import App
-from phasemesh.controller.cabinet.service import CabinetBoard
+from phasemesh.controller.cabinet.service import KEEP_ALIVE_S, CabinetBoard
 from phasemesh.sim_harness.agent_processes import AgentProcesses
 from phasemesh.sim_harness.barrier import Barrier
 from phasemesh.sim_harness.bridge import Bridge
@@ -125,6 +125,8 @@ class Orchestra:
             self.pss_mb = self._agents.mean_pss_mb()
             # In a thread, so that agents which wait for an answer of the service still get it.
             await asyncio.to_thread(self._agents.stop)
+            if self._attack is not None:
+                self._attack.write()
             listening.should_exit = True
             await serving
 
@@ -291,6 +293,7 @@ def make_server(app: App, port: int) -> QuietServer:
             date_header=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
         )
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +33,11 @@ from phasemesh.controller.site_folder import (
 from phasemesh.sim_harness.sumo.network import CityNetwork
 
 LOOPBACK = "127.0.0.1"
+QUIET_PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to whoever connects or asks for any port (net.ipv4.ip_local_port_range)."""
+_BEGIN = os.getpid() * 64 % len(QUIET_PORTS)
+_CANDIDATES = itertools.cycle((*QUIET_PORTS[_BEGIN:], *QUIET_PORTS[:_BEGIN]))
+"""Runs on one machine begin at different ports, since no two of them share a process id."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (inside a namespace, where loopback and one private address are all there is)
 
 
@@ -124,7 +130,10 @@ def move_site(folder: Path, site_keys: tuple[str, ...], hosts: Mapping[Intersect
     moved = {name: _moved(entry, cabinet_host) for name, entry in entries.items()}
     paths = {name: intersection_path(folder, address.number) for name, address in directory.items()}
     files = {paths[name]: msgspec.json.encode(entry) for name, entry in moved.items()}
-    files[folder / SITE_NAME] = msgspec.json.encode(msgspec.structs.replace(site, directory=directory))
+    # A city of namespaces is one machine, whose networks lead nowhere.
+    files[folder / SITE_NAME] = msgspec.json.encode(
+        msgspec.structs.replace(site, directory=directory, allows_plain_http=True)
+    )
     return seal_anew(folder, files, Ed25519PrivateKey.generate())
 
 
@@ -159,9 +168,18 @@ def agent_proofs(folder: Path, site_keys: tuple[str, ...]) -> dict[IntersectionI
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different TCP ports that are free on this machine now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """`count` different TCP ports that are free on this machine now.
+
+    Not those that the system gives to whoever connects: one of these would be taken before its agent binds it. Nor
+    any that was found before, as long as there are others: it may be meant for somebody who has not bound it yet.
+    """
+    return list(itertools.islice((port for port in _CANDIDATES if _is_free(port)), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

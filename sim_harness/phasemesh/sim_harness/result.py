@@ -10,6 +10,8 @@ import numpy as np
 from phasemesh.sim_harness.metrics import PeopleMetrics
 
 RESULT_FORMAT = 1
+RESULT_NAME = "result.json"
+"""The outcome of a run in its folder."""
 LOCK_DELAY_S = 500.0
 """A run with more delay than this counts as locked."""
 KEPT_FINDINGS = 20
@@ -48,7 +50,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     same under a program of SUMO, whose times are not judged; `monitor_findings` are the first `KEPT_FINDINGS` of
     either, `monitor_trips_by_check` all of them by the name of their check. `latched_faults` name the cabinets that
     were in flash at the end, with the rules that keep them there. `people` are those on foot, whom no mean over
-    vehicles counts.
+    vehicles counts. `why_incomplete` says what ended a run that nobody interrupted.
     """
 
     format: int = RESULT_FORMAT
@@ -95,6 +97,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     monitor_cpu_s: float = 0.0
     latched_faults: tuple[str, ...] = ()
     people: PeopleMetrics = PeopleMetrics()
+    why_incomplete: str = ""
 
     @property
     def is_locked(self) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import PhasemeshError
-from phasemesh.sim_harness.city import RESULT_NAME, City
+from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.request import RunRequest, resolve
-from phasemesh.sim_harness.result import RunResult
+from phasemesh.sim_harness.result import RESULT_NAME, RunResult
 
 EXIT_REFUSED = 2
 

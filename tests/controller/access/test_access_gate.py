@@ -10,17 +10,19 @@ import pytest
 from gate_client import EAST, FAR, WEST, Gate, Town
 
 from phasemesh.controller.access.access import LOOK_AGAIN_S, OPEN, Asked, Refusal, is_loopback
+from phasemesh.controller.access.audit import AuditLog
+from phasemesh.controller.access.cabinets import cabinet_table
 from phasemesh.controller.access.middleware import MAX_BODY_BYTES, RouteRole
 from phasemesh.controller.access.rate import Rate
-from phasemesh.controller.access.roles import GRANTS, Role
+from phasemesh.controller.access.roles import AUDITED, GRANTS, Role
 from phasemesh.controller.cabinet.service import ROUTES as CABINET_ROUTES
 from phasemesh.controller.operator.order_route import ORDER_ROLES
 from phasemesh.controller.operator.service import ROLES as OPERATOR_ROLES
 
-CABINET_ROLES = tuple(RouteRole(route.method, route.path, route.role) for route in CABINET_ROUTES)
+CABINET_ROLES = cabinet_table(CABINET_ROUTES)
 READS = tuple(row for row in (*OPERATOR_ROLES, *CABINET_ROLES) if row.role in (OPEN, Role.VIEWER, Role.AGENT))
 """Rows whose requests need no audit log."""
-CHANGES = tuple(row for row in CABINET_ROLES if row.role in (Role.OPERATOR, Role.MAINTAINER))
+CHANGES = tuple(row for row in CABINET_ROLES if row.role in AUDITED)
 
 
 @pytest.fixture
@@ -50,8 +52,20 @@ def test_the_tables_hold_what_must_be_protected() -> None:
     assert {name.rpartition("/")[2] for name, role in roles.items() if role == Role.AGENT} == {
         "command", "lease", "detectors",
     }  # fmt: skip
-    assert {row.role for row in CABINET_ROLES if "override" in row.path or "preempt" in row.path} == {Role.OPERATOR}
+    assert {row.role for row in CABINET_ROLES if "override" in row.path} == {Role.OPERATOR}
+    assert {row.role for row in CABINET_ROLES if "preempt" in row.path} == {Role.PREEMPTOR}
     assert CHANGES
+
+
+def test_an_input_of_the_street_may_preempt_and_nothing_else(tmp_path: Path, town: Town) -> None:
+    """A token that is stolen from beside the tracks neither flashes a signal nor resets a latch, nor even looks."""
+    gate = Gate(town, CABINET_ROLES, log=AuditLog(tmp_path / "audit.jsonl"))
+    statuses = {label(row): gate.ask(row.method, path_of(row), "preemptor").status for row in CABINET_ROLES}
+
+    assert {name for name, status in statuses.items() if status == 200} == {
+        "POST /v1/cabinets/{cabinet_id:path}/preempt", "DELETE /v1/cabinets/{cabinet_id:path}/preempt/{kind}",
+    }  # fmt: skip
+    assert set(statuses.values()) == {200, 403}
 
 
 def test_what_is_latched_is_reset_by_operators() -> None:

@@ -8,21 +8,27 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from certificates import Authority
 from gate_client import EchoApp, Town
 
+from agent_factories import make_site
+from command_line import free_ports, run_phasemesh
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.middleware import protected
-from phasemesh.controller.access.tls import TlsFiles, client_context, find_tls
+from phasemesh.controller.access.tls import TlsFiles, client_context, demand_tls, find_tls
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.http import HttpDriver
 from phasemesh.controller.operator.server import serve_in_thread
 from phasemesh.controller.operator.service import ROLES
+from phasemesh.controller.process import AgentLaunch, AgentProcess
+from phasemesh.controller.site_folder import write_site
 
 PATH = "/v1/phase"
+FILES = TlsFiles(Path("0.crt"), Path("0.key"), None)
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +185,44 @@ def test_an_https_cabinet_needs_a_ca(site: Path) -> None:
         client_context(None)
     with pytest.raises(SiteError, match="https needs the certificates of the site"):
         HttpDriver("https://localhost:1", IntersectionId("west"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
+def test_plain_http_stays_on_this_machine(tmp_path: Path, host: str) -> None:
+    """On loopback nobody else listens."""
+    demand_tls("operator", host, None, "0", make_site(tmp_path).file)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.7", "[2001:db8::1]", "cabinet.city.example"])  # noqa: S104 (refused)
+def test_plain_http_beyond_it_needs_a_word_of_the_site(tmp_path: Path, host: str) -> None:
+    """A certificate or a signed field; a name may lead anywhere."""
+    site = make_site(tmp_path).file
+    demand_tls("operator", host, FILES, "0", site)
+    demand_tls("operator", host, None, "0", msgspec.structs.replace(site, allows_plain_http=True))
+
+    with pytest.raises(SiteError, match=r"plain HTTP beyond this machine .*0\.crt and 0\.key .*allows_plain_http"):
+        demand_tls("operator", host, None, "0", site)
+
+
+def test_a_cabinet_beyond_this_machine_is_one_line(tmp_path: Path) -> None:
+    """Without a certificate it does not listen there."""
+    make_site(tmp_path)
+    port = str(free_ports(1)[0])
+    answer = run_phasemesh("cabinet", "--site", str(tmp_path), "--host", "0.0.0.0", "--port", port)  # noqa: S104 (refused)
+
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("phasemesh: --host 0.0.0.0: plain HTTP beyond this machine")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", ["operator", "cabinet"])
+def test_an_agent_sends_and_takes_no_token_in_the_clear(tmp_path: Path, end: str) -> None:
+    """Neither its own endpoints nor its cabinet may be plain beyond this machine, unless the signed site says so."""
+    (port,) = free_ports(1)
+    ends = {"operator": f"0.0.0.0:{port}"} if end == "operator" else {"cabinet": "http://192.0.2.1:8600"}
+    site = make_site(tmp_path, **ends)
+    with pytest.raises(SiteError, match=f"^{end} .*plain HTTP beyond this machine"):
+        AgentProcess(AgentLaunch(tmp_path, IntersectionId("west"), 1))
+    write_site(tmp_path, msgspec.structs.replace(site.file, allows_plain_http=True), site.entries, site.keypairs)
+
+    AgentProcess(AgentLaunch(tmp_path, IntersectionId("west"), 1)).close()

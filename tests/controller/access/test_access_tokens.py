@@ -188,13 +188,14 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     ("role", "demands"),
     [
         (Role.VIEWER, {Role.VIEWER}),
-        (Role.OPERATOR, {Role.VIEWER, Role.OPERATOR}),
-        (Role.MAINTAINER, {Role.VIEWER, Role.OPERATOR, Role.MAINTAINER}),
+        (Role.OPERATOR, {Role.VIEWER, Role.OPERATOR, Role.PREEMPTOR}),
+        (Role.MAINTAINER, {Role.VIEWER, Role.OPERATOR, Role.MAINTAINER, Role.PREEMPTOR}),
+        (Role.PREEMPTOR, {Role.PREEMPTOR}),
         (Role.AGENT, {Role.VIEWER, Role.AGENT}),
     ],
 )
 def test_each_role_grants_what_is_written_and_no_more(role: Role, demands: set[Role]) -> None:
-    """Viewer < operator < maintainer; an agent drives its cabinet, which no person does."""
+    """Viewer < operator < maintainer; an agent drives its cabinet, which no person does; a railway only calls."""
     holder = Principal("x", {"west": role})
 
     assert {demand for demand in Role if holder.may(demand, "west")} == demands == GRANTS[role]

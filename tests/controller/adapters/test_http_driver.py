@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
 
+import msgspec
 import pytest
 from driver_suite import DriverSuite, Pilot, pilot
 
-from agent_factories import make_cabinet
+from agent_factories import make_cabinet, make_site
 from cabinet_server import CabinetServer
 from factories import make_intersection, make_timings
 from phasemesh.contract.command import Command, CommandKind
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.errors import SiteError
+from phasemesh.contract.site import Pace
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.adapters.driver import DriverFault
-from phasemesh.controller.adapters.http import HttpDriver
+from phasemesh.controller.adapters.http import HttpDriver, Patience, patience_of
+from phasemesh.controller.adapters.table import open_driver
 
 __all__ = ["pilot"]
 
@@ -185,6 +191,14 @@ def http_answer(status: str, body: bytes) -> bytes:
         pytest.param(http_answer("200 OK", b'{"step": 1}'), id="another struct"),
         pytest.param(http_answer("500 Internal Server Error", b"Internal Server Error"), id="a crash"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", id="torn"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Len", id="torn in its head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n{}", id="without a length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 1\r\n\r\n{}", id="two lengths"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", id="less than nothing"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}", id="without end"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{}", id="more than was asked"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 4000, id="headers without end"),
+        pytest.param(b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n{}", id="no status"),
     ],
 )
 def test_a_service_that_talks_nonsense_is_a_fault(answer: bytes) -> None:
@@ -195,6 +209,221 @@ def test_a_service_that_talks_nonsense_is_a_fault(answer: bytes) -> None:
 
     assert isinstance(observed, DriverFault)
     assert isinstance(applied, DriverFault)
+
+
+SHORT = Patience(tick_s=0.2, answer_s=0.2)
+"""Of a driver that waits for nobody longer than a fifth of a second, beside what it is asked to wait."""
+CALLS: dict[str, Callable[[HttpDriver], object]] = {
+    "attach": lambda driver: driver.attach(1),
+    "observe": lambda driver: driver.observe(-1, 0.0),
+    "apply": lambda driver: driver.apply(make_command()),
+}
+
+
+class Sluggard:
+    """Answers each request on one port as `serve` does, each connection in a thread of its own."""
+
+    def __init__(self, serve: Callable[[socket.socket, threading.Event], None], backlog: int = 5) -> None:
+        """Listen at a free port of loopback; the event that `serve` gets ends every wait of it."""
+        self.is_over = threading.Event()
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.port = int(self._listener.getsockname()[1])
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._answer, args=(connection,), daemon=True))
+            self._threads[-1].start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(65536):
+                self._serve(connection, self.is_over)
+
+    def close(self) -> None:
+        """Let go of the port and end all threads."""
+        self.is_over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5.0)
+
+
+def hang(_connection: socket.socket, is_over: threading.Event) -> None:
+    """Take the request and say nothing."""
+    is_over.wait()
+
+
+def trickle(connection: socket.socket, is_over: threading.Event) -> None:
+    """Say the whole truth, one byte after another, each of them well within the patience."""
+    for byte in http_answer("200 OK", b"{}" + b" " * 100):
+        connection.sendall(bytes([byte]))
+        is_over.wait(0.01)
+
+
+def trickle_a_body(connection: socket.socket, is_over: threading.Event) -> None:
+    """Say at once how long the answer is, and then take all the time for it."""
+    connection.sendall(http_answer("200 OK", b" " * 200)[:-200])
+    for _ in range(200):
+        connection.sendall(b" ")
+        is_over.wait(0.01)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("serve", [hang, trickle, trickle_a_body])
+def test_a_cabinet_that_hangs_or_trickles_is_a_fault(
+    call: str, serve: Callable[[socket.socket, threading.Event], None]
+) -> None:
+    """The deadline is that of the whole exchange: bytes that come in time one by one do not put it off."""
+    with (
+        closing(Sluggard(serve)) as sluggard,
+        closing(HttpDriver(f"http://127.0.0.1:{sluggard.port}", ODD_NAME, patience=SHORT)) as driver,
+    ):
+        fault = CALLS[call](driver)
+
+    assert isinstance(fault, DriverFault)
+    assert "TimeoutError: timed out" in fault.reason
+
+
+def test_a_cabinet_that_never_shakes_hands_is_a_fault() -> None:
+    """The deadline is that of the encrypted connection too."""
+    with closing(Sluggard(hang)) as sluggard:
+        url = f"https://127.0.0.1:{sluggard.port}"
+        with closing(HttpDriver(url, ODD_NAME, tls=ssl.create_default_context, patience=SHORT)) as driver:
+            fault = driver.apply(make_command())
+
+    assert isinstance(fault, DriverFault)
+    assert "TimeoutError" in fault.reason
+
+
+def test_a_cabinet_that_takes_no_connection_is_a_fault() -> None:
+    """The deadline begins before the connection is opened; a full queue of a dead service lets nobody in."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        driver = stack.enter_context(closing(HttpDriver(url, ODD_NAME, patience=SHORT)))
+        fault = driver.apply(make_command())
+
+    assert isinstance(fault, DriverFault)
+    assert "TimeoutError: timed out" in fault.reason
+
+
+def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
+    """What comes after the deadline goes to nobody: the next request has a connection and an answer of its own."""
+    served: list[int] = []
+
+    def serve(connection: socket.socket, is_over: threading.Event) -> None:
+        served.append(len(served) + 1)
+        number = served[-1]
+        if number == 1:
+            is_over.wait(0.4)
+        connection.sendall(http_answer("503 No", b'{"reason": "request %d"}' % number))
+
+    with (
+        closing(Sluggard(serve)) as sluggard,
+        closing(HttpDriver(f"http://127.0.0.1:{sluggard.port}", ODD_NAME, patience=SHORT)) as driver,
+    ):
+        late = driver.apply(make_command())
+        time.sleep(0.3)
+        # It may wait longer, so that only an answer to another request could be a wrong one.
+        after = driver.observe(-1, 30.0)
+
+    assert isinstance(late, DriverFault)
+    assert "timed out" in late.reason
+    assert isinstance(after, DriverFault)
+    assert "503: request 2" in after.reason
+
+
+def test_a_command_has_what_is_left_of_its_tick() -> None:
+    """It is waited for until a tick after the snapshot came, and for as long as any other answer at least."""
+    snapshot = msgspec.json.encode(make_cabinet(make_intersection(ODD_NAME)).snapshot())
+
+    def serve(connection: socket.socket, is_over: threading.Event) -> None:
+        is_over.wait(0.3)
+        connection.sendall(http_answer("200 OK", snapshot))
+
+    patience = Patience(tick_s=60.0, answer_s=0.1)
+    with (
+        closing(Sluggard(serve)) as sluggard,
+        closing(HttpDriver(f"http://127.0.0.1:{sluggard.port}", ODD_NAME, patience=patience)) as driver,
+    ):
+        before = driver.apply(make_command())
+        seen = driver.observe(-1, 30.0)
+        after = driver.apply(make_command())
+        attached = driver.attach(1)
+
+    assert isinstance(seen, Snapshot)
+    assert isinstance(before, DriverFault)
+    assert isinstance(after, DriverFault)
+    assert isinstance(attached, DriverFault)
+    assert ["timed out" in fault.reason for fault in (before, after, attached)] == [True, False, True]
+    assert "cannot be read" in after.reason
+
+
+@pytest.mark.parametrize(
+    ("pace", "speed", "tick_s", "expected"),
+    [
+        (Pace.REALTIME, 1.0, 2.0, Patience(2.0, 1.0)),
+        (Pace.REALTIME, 1.0, 5.0, Patience(5.0, 2.5)),
+        (Pace.REALTIME, 1.0, 0.5, Patience(0.5, 0.25)),
+        (Pace.REALTIME, 20.0, 2.0, Patience(0.1, 1.0)),
+        (Pace.REALTIME, 20.0, 0.5, Patience(0.025, 0.25)),
+        (Pace.REALTIME, 0.1, 5.0, Patience(50.0, 25.0)),
+        (Pace.LOCKSTEP, 1.0, 2.0, Patience(5.0, 5.0)),
+    ],
+)
+def test_patience_follows_from_the_tick(
+    tmp_path: Path, pace: Pace, speed: float, tick_s: float, expected: Patience
+) -> None:
+    """Half a tick for an answer, on a street never more; only simulations have other times."""
+    site = msgspec.structs.replace(make_site(tmp_path).file, pace=pace, speed=speed, tick_s=tick_s)
+
+    assert patience_of(site) == pytest.approx(expected)
+
+
+def test_the_driver_of_a_site_has_the_patience_of_its_tick(tmp_path: Path) -> None:
+    """An answer that trickles for more than a second is given up where a tick is half a second."""
+    with closing(Sluggard(trickle)) as sluggard:
+        site = make_site(tmp_path, cabinet=f"http://127.0.0.1:{sluggard.port}", pace=Pace.REALTIME)
+        file = msgspec.structs.replace(site.file, tick_s=0.5)
+        with closing(open_driver(site.entries[0], file, site.folder)) as driver:
+            fault = driver.attach(1)
+
+    assert isinstance(fault, DriverFault)
+    assert "timed out" in fault.reason
+
+
+def test_an_answer_may_come_in_any_pieces(bench: HttpBench) -> None:
+    """Wherever the network cuts an answer, it reads the same, whatever the case and the order of its headers."""
+    snapshot = msgspec.json.encode(make_cabinet(bench.intersection).snapshot())
+    head = b"HTTP/1.0 200\r\ndate: today\r\nCONTENT-LENGTH:\t%d \r\nserver: any\r\n\r\n" % len(snapshot)
+    cuts = iter(range(1, len(head) + 2))
+
+    def serve(connection: socket.socket, is_over: threading.Event) -> None:
+        cut = next(cuts)
+        connection.sendall((head + snapshot)[:cut])
+        is_over.wait(0.001)
+        connection.sendall((head + snapshot)[cut:])
+
+    with (
+        closing(Sluggard(serve)) as sluggard,
+        closing(HttpDriver(f"http://127.0.0.1:{sluggard.port}", ODD_NAME)) as driver,
+    ):
+        seen = [driver.observe(-1, 0.0) for _ in range(1, len(head) + 2)]
+
+    assert set(map(type, seen)) == {Snapshot}
+    assert seen.count(seen[0]) == len(seen)
 
 
 def test_two_drivers_see_the_same(bench: HttpBench) -> None:

@@ -17,7 +17,7 @@ from factories import make_timings
 from phasemesh.contract.detection import READING_LIMITS, ControlMode, Snapshot
 from phasemesh.contract.errors import EndpointError, SiteError
 from phasemesh.contract.intersection import Intersection
-from phasemesh.contract.site import PlanKind
+from phasemesh.contract.site import PlanKind, config_digest
 from phasemesh.contract.timing import UnitTiming
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import own_cabinet
@@ -196,6 +196,29 @@ def test_flash_is_what_sumo_shows(bench: TraciBench, pilot: Pilot) -> None:
     assert "G" in shown[-1]
 
 
+def test_the_digest_is_of_what_sumo_lets_in(bench: TraciBench) -> None:
+    """A site whose letters open other lanes than SUMO's follows another configuration, and says so (I19)."""
+    first, second, *others = bench.intersection.movements
+    exchanged = msgspec.structs.replace(bench.intersection, movements=(second, first, *others))
+    plan = PLANS[PlanKind.ACTUATED](exchanged, bench.timings)
+    mistaken = Cabinet(exchanged, bench.timings, plan, tick_s=5.0, now_s=bench.sumo.session.now_s)
+    digests = []
+    for cabinet in (bench.cabinet, mistaken):
+        with closing(TraciDriver(bench.sumo.session, bench.sumo.site.tls_id, cabinet)) as driver:
+            snapshot = driver.observe(-1, 0.0)
+        assert isinstance(snapshot, Snapshot)
+        digests.append(snapshot.config_digest)
+
+    assert digests[0] == config_digest(bench.intersection, bench.timings)
+    assert digests[1] not in {digests[0], config_digest(exchanged, bench.timings)}
+
+
+def test_a_traffic_light_that_sumo_does_not_know_is_refused_at_start(bench: TraciBench) -> None:
+    """A misspelt name is one clear line and no signal that nobody sets."""
+    with pytest.raises(EndpointError, match="does not tell what 'nowhere' controls"):
+        TraciDriver(bench.sumo.session, "nowhere", bench.cabinet)
+
+
 def test_people_at_a_crossing_call() -> None:
     """Whoever stands before a crossing is counted in its lane, and gets a walk; a dark crossing is taken by SUMO."""
     from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -213,6 +236,7 @@ def test_people_at_a_crossing_call() -> None:
             bench.advance()
             snapshot = driver.observe(-1, 0.0)
             assert isinstance(snapshot, Snapshot)
+            assert snapshot.config_digest == config_digest(bench.intersection, bench.timings)
             seen = dict(zip([lane.id for lane in bench.intersection.lanes], snapshot.readings, strict=True))
             assert all(reading.is_valid for reading in seen.values())
             waited += sum(seen[place].queue_veh for place in places)

@@ -9,14 +9,16 @@ import pytest
 from unit_factories import STAGES_OF_FOUR, WALKED, Unit, busy, full_disk, shape
 
 from factories import make_intersection
-from phasemesh.contract.command import Interval
+from phasemesh.contract.command import Interval, SignalState
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.site import PlanKind
-from phasemesh.contract.timing import BENCHMARK, STREET, UnitTiming, stage_timings
+from phasemesh.contract.timing import BENCHMARK, PAPER, SIMULATED_UNIT, STREET, UnitTiming, stage_timings
 from phasemesh.controller.cabinet.arbiter import OverrideKind
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.cabinet.display import MIN_FLASH_S
 from phasemesh.controller.plans.table import PLANS
+from phasemesh.controller.safety.case import Finding, Reaction
+from phasemesh.controller.safety.guard import Guard
 
 CROSSING = make_intersection()
 FLASH = "oooo"
@@ -269,6 +271,52 @@ def test_the_read_back_stops_what_the_sequencer_would_show() -> None:
     assert [letters for letters, _ in groupby(shown)] == ["GrGr", "yryr", FLASH]
     assert "I1" in cabinet.snapshot().latched
     assert "movements 0 and 1 conflict" in cabinet.faults.latched[0].detail
+
+
+class WaryGuard(Guard):
+    """A guard that sees in the second stage what the read-back does not."""
+
+    def shown_conflict(self, signal: SignalState, now_s: float) -> Finding | None:
+        """As in `Guard`."""
+        is_wrong = signal.stage == 1 and signal.interval is Interval.GREEN
+        return Finding("I1", Reaction.LATCH, "seen by the guard") if is_wrong else super().shown_conflict(signal, now_s)
+
+
+class WaryCabinet(Cabinet):
+    """A cabinet with such a guard."""
+
+    def _show(self) -> None:
+        self._guard = WaryGuard(self.intersection, self.timings)
+        super()._show()
+
+
+def test_what_the_guard_calls_a_conflict_is_never_shown() -> None:
+    """Flash stands in its place from the first step on, latched until an operator resets it (I1)."""
+    times = stage_timings(CROSSING, BENCHMARK)
+    cabinet = WaryCabinet(CROSSING, times, PLANS[PlanKind.FIXED](CROSSING, times), tick_s=2.0, now_s=0.0)
+    shown = []
+    for second in range(1, 60):
+        cabinet.step(second, float(second))
+        shown.append(cabinet.lights)
+
+    assert [letters for letters, _ in groupby(shown)] == ["GrGr", "yryr", FLASH]
+    assert [(fault.rule, fault.detail) for fault in cabinet.faults.latched] == [("I1", "seen by the guard")]
+    assert cabinet.mode is ControlMode.FLASH
+
+
+def test_a_cabinet_of_the_street_shows_no_short_yellow() -> None:
+    """A stage whose yellow only a simulation may have is neither left nor entered beside a unit of the street (I3)."""
+    times = stage_timings(CROSSING, PAPER)
+    shown = []
+    for unit in (SIMULATED_UNIT, UnitTiming()):
+        plan = PLANS[PlanKind.FIXED](CROSSING, times)
+        cabinet = Cabinet(CROSSING, times, plan, tick_s=2.0, now_s=0.0, unit=unit)
+        for second in range(1, 120):
+            cabinet.step(second, float(second))
+            shown.append((unit, cabinet.lights))
+
+    assert {lights for unit, lights in shown if unit == SIMULATED_UNIT} == {"GrGr", "yryr", "rGrG", "ryry"}
+    assert {lights for unit, lights in shown if unit == UnitTiming()} == {FLASH, "rrrr", "GrGr"}
 
 
 def test_a_stage_after_flash_forgets_who_waited() -> None:

@@ -148,6 +148,7 @@ def test_healthz_passes_when_all_is_well(desk: Desk) -> None:
         "decision_loop:age",
         "ladder:rung",
         "guard:latched",
+        "state:kept",
         "detectors:trusted",
         "neighbours:fresh",
         "neighbours:hearing",
@@ -176,6 +177,16 @@ def test_stale_neighbours_and_lost_records_are_named(desk: Desk) -> None:
     assert checks["neighbours:fresh"][0].output == "stale: west"
     assert checks["recorder:lost"][0].observed_value == 4
     assert checks["recorder:lost"][0].output == "/rec: No space left on device"
+
+
+def test_a_latch_that_would_not_outlast_this_life_is_a_warning(desk: Desk) -> None:
+    """Whoever watches must know that a restart would clear it."""
+    desk.show(state_fault="/state/0.life.json: cannot be written: No space left on device")
+
+    health = health_of(desk.get("/healthz"))
+
+    assert health.status == "warn"
+    assert health.checks["state:kept"][0].output == "/state/0.life.json: cannot be written: No space left on device"
 
 
 def test_a_neighbour_that_does_not_hear_is_named(desk: Desk) -> None:

@@ -169,6 +169,19 @@ def test_a_hello_of_the_same_life_keeps_the_last_state() -> None:
     assert (view.step, view.seq, view.age_ticks) == (8, 1, 2)
 
 
+def test_what_a_peer_has_spoken_after_is_no_longer_used() -> None:
+    """The number of a message is judged against the highest that the life has reached, hellos included (I22)."""
+    mailbox = make_mailbox(NORTH)
+    mailbox.accept(make_arrival(seq=1, step=8), tick=0)
+    (before,) = mailbox.views(1)
+    mailbox.accept(make_hello(seq=2), tick=1)
+    (after,) = mailbox.views(1)
+    mailbox.accept(make_arrival(seq=3, step=9), tick=2)
+    (again,) = mailbox.views(2)
+
+    assert (before.is_fresh, after.is_fresh, again.is_fresh) == (True, False, True)
+
+
 def test_a_hello_of_a_new_life_forgets_the_old_one() -> None:
     """The state of a peer that has restarted is not used, whatever step it had reached."""
     mailbox = make_mailbox(NORTH)

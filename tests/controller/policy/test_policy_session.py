@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,14 +14,15 @@ import pytest
 from policy_factories import GRAPH, make_input, shipped_graph
 
 from phasemesh.contract.errors import BundleError
-from phasemesh.contract.tensors import OUTPUTS, PolicyFault, PolicyOutput
+from phasemesh.contract.observation import lane_feature
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyOutput
 from phasemesh.controller.policy.bundle import find_bundle
-from phasemesh.controller.policy.session import OnnxPolicy
+from phasemesh.controller.policy.session import OPEN_SESSIONS, OnnxPolicy
 
 QUIET_SCRIPT = """
 import sys
 from pathlib import Path
-from phasemesh.controller.policy.session import OnnxPolicy
+from phasemesh.controller.policy.session import OPEN_SESSIONS, OnnxPolicy
 policy = OnnxPolicy(Path(sys.argv[1]))
 print(len(list(Path("/proc/self/task").iterdir())), *sorted({"torch", "onnx"} & set(sys.modules)))
 """
@@ -57,6 +59,20 @@ def test_a_policy_may_be_opened_from_a_path_or_from_bytes(policy: OnnxPolicy) ->
     )
 
 
+def test_policies_of_one_graph_share_a_session_as_long_as_one_lives(tmp_path: Path) -> None:
+    """A hundred agents in a process load their graph once; what nobody uses is let go."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes((find_bundle("approach-lost-time") / GRAPH).read_bytes())
+    gc.collect()
+    before = len(OPEN_SESSIONS)
+    first, second = OnnxPolicy(path), OnnxPolicy(path.read_bytes())
+    together = len(OPEN_SESSIONS)
+    del first, second
+    gc.collect()
+
+    assert (together, len(OPEN_SESSIONS)) == (before + 1, before)
+
+
 def test_the_same_input_gives_the_same_bits(policy: OnnxPolicy) -> None:
     """Inference is a pure function, whatever was asked in between."""
     first = policy.infer(make_input())
@@ -68,14 +84,37 @@ def test_the_same_input_gives_the_same_bits(policy: OnnxPolicy) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_answer_that_is_not_finite_is_a_fault(policy: OnnxPolicy, value: float) -> None:
-    """NaN and infinity become a value that the agent can act on."""
+@pytest.mark.parametrize("name", [spec.name for spec in INPUTS])
+def test_no_input_that_is_not_finite_reaches_the_graph(policy: OnnxPolicy, name: str, value: float) -> None:
+    """NaN and infinity in any input, whoever let them through, become a value that the agent can act on."""
     inputs = make_input()
-    inputs.lanes[3, 0] = value
+    getattr(inputs, name).flat[-1] = value
 
-    found = policy.infer(inputs)
+    assert policy.infer(inputs) == PolicyFault(f"a number is not finite in the input {name}")
 
-    assert found == PolicyFault("the policy answered a number that is not finite")
+
+def test_an_answer_that_is_not_finite_is_a_fault(policy: OnnxPolicy) -> None:
+    """Numbers that are finite and far too large overflow inside the graph."""
+    inputs = make_input()
+    inputs.lanes[:, lane_feature("queue")] = 3e38
+    inputs.stage_lanes[:] = 10.0
+
+    assert policy.infer(inputs) == PolicyFault("the policy answered a number that is not finite")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lanes": None},
+        {"lanes": np.array(1.0, dtype=np.float32)},
+        {"hidden": np.array(["a"] * 64)},
+        {"site": np.array([None] * 8)},
+        {"mask_noise": [[0.5], [0.5, 0.5]]},
+    ],
+)
+def test_an_input_that_is_no_tensor_gives_a_fault(policy: OnnxPolicy, changes: dict[str, object]) -> None:
+    """Whatever a caller does, a tick goes on."""
+    assert isinstance(policy.infer(msgspec.structs.replace(make_input(), **changes)), PolicyFault)
 
 
 @pytest.mark.parametrize(

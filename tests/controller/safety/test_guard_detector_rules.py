@@ -14,6 +14,8 @@ from phasemesh.contract.detection import INVALID_READING, READING_LIMITS, LaneRe
 from phasemesh.controller.safety.detectors import (
     CLEAN_S,
     FLUTTER_VEH,
+    SPARE_RATIO,
+    SPARE_VEH,
     DetectorFault,
     DetectorFaultKind,
     detector_faults,
@@ -37,6 +39,49 @@ def test_i21_knows_a_value_out_of_range_at_once(name, value):
     health = look(watch(5, BUSY), {EAST: make_reading(**{name: value})}, now_s=6.0)
 
     assert detector_faults(health) == (DetectorFault("east_0", DetectorFaultKind.OUT_OF_RANGE, 6.0),)
+
+
+@pytest.mark.parametrize("name", [name for name in READING_LIMITS if name != "wait_s"])
+@pytest.mark.parametrize("code", range(201, 218))
+@pytest.mark.parametrize("lane", [EAST, NORTH_WALK])
+def test_i21_takes_no_fault_code_for_a_number(lane, name, code):
+    """I21: what NTCIP 1202 has for broken detectors (210 to 217) and reserves before it is never believed of a lane."""
+    health = look(watch(5, BUSY), {lane: make_reading(**{name: float(code)})}, now_s=6.0)
+    (fault,) = detector_faults(health)
+
+    assert fault.lane == PEOPLE.lanes[lane].id
+    assert fault.kind is (DetectorFaultKind.FLUTTER if name == "arrivals_veh" else DetectorFaultKind.OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"), [(0, "vehicles_50m_veh"), (1, "vehicles_100m_veh"), (2, "vehicles_150m_veh"), (2, "queue_veh")]
+)
+def test_i21_believes_no_more_than_a_lane_can_hold(zone, name):
+    """I21: four times the vehicles that fit in standing and ten more, for bicycles and for lanes of a few metres."""
+    most_veh = SPARE_RATIO * PEOPLE.lanes[EAST].zone_capacity_veh[zone] + SPARE_VEH
+    found = [
+        kinds(look(watch(5, BUSY), {EAST: make_reading(vehicles_veh=1.0, **{name: count_veh})}, now_s=6.0))
+        for count_veh in (most_veh, most_veh + 1.0)
+    ]
+
+    assert found == [[], ["out_of_range"]]
+
+
+@pytest.mark.parametrize(("capacity_veh", "most_veh"), [(0.1, 10.4), (47.0, 198.0), (60.0, 200.0), (250.0, 250.0)])
+def test_i21_believes_a_site_that_says_that_more_fit(capacity_veh, most_veh):
+    """I21: numbers among the fault codes are believed only where so many vehicles fit in."""
+    lanes = tuple(msgspec.structs.replace(lane, zone_capacity_veh=(capacity_veh,) * 3) for lane in PEOPLE.lanes)
+    health = empty_health(msgspec.structs.replace(PEOPLE, lanes=lanes), 0.0)
+
+    assert health.lanes[EAST].most_veh == pytest.approx((most_veh,) * 3)
+    assert health.lanes[NORTH_WALK].most_veh == (max(200.0, capacity_veh),) * 3
+
+
+def test_i21_keeps_its_limits_when_a_cabinet_starts_again():
+    """I21: a clock that goes back makes a detector unknown, and the lane no longer than it is."""
+    again = look(watch(50, BUSY), {EAST: make_reading(212.0)}, now_s=1.0)
+
+    assert kinds(again) == ["out_of_range"]
 
 
 def test_i21_knows_a_silent_detector_at_once():

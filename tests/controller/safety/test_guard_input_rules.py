@@ -60,6 +60,10 @@ def test_i22_masks_an_unusable_neighbour(changes, is_usable):
         ({"inference_ms": 60.0, "inference_limit_ms": 50.0}, False),
         ({"comm_ms": 120.0, "comm_deadline_ms": 50.0}, False),
         ({"command_ms": 600.0, "command_limit_ms": 600.0}, True),
+        ({"answer_ms": 500.0}, True),
+        ({"answer_ms": 500.1}, False),
+        ({"answer_ms": math.nan}, False),
+        ({"answer_ms": 80.0, "command_ms": 0.0, "command_limit_ms": 50.0}, False),
     ],
 )
 def test_i23_holds_the_stage_when_a_deadline_is_missed(changes, is_kept):

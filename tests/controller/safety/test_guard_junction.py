@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.command import Interval, start
-from phasemesh.contract.timing import RED_REVERT_S
+from phasemesh.contract.timing import RED_REVERT_S, SIMULATED_UNIT, UnitTiming
 from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.safety.junction import (
     breaches_text,
@@ -199,6 +199,34 @@ def test_a_least_green_of_which_a_reason_is_no_number_never_ends(changes):
     timings = with_timing(timings_of(PEOPLE), 0, **changes)
 
     assert survey(PEOPLE, timings).least_green_s == (math.inf, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("unit", "is_allowed"),
+    [
+        (SIMULATED_UNIT, True),
+        (UnitTiming(startup_window_s=0.9), True),
+        (UnitTiming(resume_s=9.9), True),
+        (UnitTiming(startup_window_s=1.0, resume_s=10.0), False),
+        (UnitTiming(startup_flash_s=0.0), False),
+        (UnitTiming(startup_window_s=math.nan), False),
+        (UnitTiming(), False),
+    ],
+)
+def test_a_unit_of_the_street_is_judged_by_the_ranges_of_the_street(unit, is_allowed):
+    """I3: the short yellow of a simulation is refused beside every unit whose times a street could have."""
+    junction = survey(CROSSING, timings_of(CROSSING, yellow_s=2.0), unit)
+
+    assert junction.may_change[0] == (False, is_allowed)
+    assert junction.faults.yellow == (("" if is_allowed else "yellow_s of 2.0 s is outside 3.0 to 6.0 s"),) * 2
+
+
+@pytest.mark.parametrize("unit", [SIMULATED_UNIT, UnitTiming()])
+def test_times_of_the_street_are_right_everywhere(unit):
+    """What a street may show, a simulation may show too."""
+    junction = survey(PEOPLE, timings_of(PEOPLE), unit)
+
+    assert junction.may_change == ((False, True), (True, False))
 
 
 def test_an_intersection_without_stages_has_empty_tables():

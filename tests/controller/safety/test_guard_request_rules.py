@@ -180,6 +180,34 @@ def test_i1_reads_no_lights_from_a_signal_that_it_cannot_read():
     assert rules(verdict) == ["I17"]
 
 
+@pytest.mark.parametrize(
+    ("signal", "shown"),
+    [
+        (start(2, 0.0), "movements 0 and 1 conflict"),
+        (changing(2, 3), "movements 0 and 1 conflict"),
+        (changing(2, 3, Interval.RED_CLEARANCE), ""),
+        (changing(0, 2), ""),
+        (start(0, 0.0), ""),
+        (start(9, 0.0), ""),
+        (start(2, NAN), ""),
+    ],
+)
+def test_i1_judges_what_is_shown_without_any_request(signal, shown):
+    """I1: a look at the signal alone finds the conflict, yellow included, and asks for an operator."""
+    finding = Guard(CONFLICTING, timings_of(CONFLICTING)).shown_conflict(signal, 10.0)
+
+    assert finding == (Finding("I1", Reaction.LATCH, f"shown now: {shown}") if shown else None)
+
+
+def test_i1_sees_a_shown_conflict_that_a_request_would_follow_with_another():
+    """I1: a wish that is refused for its own conflict does not hide the one that is shown."""
+    guard = Guard(CONFLICTING, timings_of(CONFLICTING))
+    scene = Scene(intersection=CONFLICTING, signal=start(2, 0.0), stage=2)
+
+    assert guard.shown_conflict(scene.case().signal, 10.0) in guard.judge(scene.case()).findings
+    assert Guard(CROSSING, timings_of(CROSSING)).shown_conflict(start(1, 0.0), 10.0) is None
+
+
 @pytest.mark.parametrize("interval", [Interval.YELLOW, Interval.RED_CLEARANCE])
 def test_i2_finishes_a_running_change(interval):
     """I2: during a change another stage is held off, however long the change has lasted."""

@@ -193,10 +193,10 @@ def test_i18_never_lets_two_writers_follow_each_other(first, second):
 
 
 @pytest.mark.parametrize(
-    ("reported", "agrees"), [("ab" * 32, True), ("", True), ("ab" * 31 + "ac", False), ("AB" * 32, False)]
+    ("reported", "agrees"), [("ab" * 32, True), ("", False), ("ab" * 31 + "ac", False), ("AB" * 32, False)]
 )
 def test_i19_latches_when_the_cabinet_follows_another_configuration(reported, agrees):
-    """I19: other conflicts, stages or times than the agent's ask for an operator; a cabinet may name none."""
+    """I19: other conflicts, stages or times than the agent's ask for an operator, and so does having no name."""
     finding = config_agrees(ConfigCase(expected="ab" * 32, reported=reported))
 
     assert (finding is None) is agrees
@@ -208,6 +208,13 @@ def test_i19_names_both_configurations():
     finding = config_agrees(ConfigCase(expected="a" * 64, reported="b" * 64))
 
     assert finding.detail == f"the cabinet follows configuration {'b' * 12}, the agent {'a' * 12}"
+
+
+def test_i19_tells_that_a_cabinet_names_nothing():
+    """I19: a cabinet without a name for its configuration is told from one with another."""
+    finding = config_agrees(ConfigCase(expected="a" * 64, reported=""))
+
+    assert finding.detail == f"the cabinet follows a configuration that it does not name, the agent {'a' * 12}"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from phasemesh.controller.access.roles import Principal, Role
 from phasemesh.controller.access.tokens import (
     MAX_TOKEN_CHARACTERS,
     KnownToken,
+    digest_of,
     find_token,
     known_tokens,
     read_tokens,
@@ -95,7 +96,7 @@ class Access:
         """Who asks, why they may not, or None for an open request of nobody in particular."""
         now_s = self._clock()
         self._look_again(now_s)
-        known = self._proven.get(asked.authorization) or self._prove(asked.authorization)
+        known = self._prove(asked.authorization)
         if known is not None and not self._is_over(known):
             return self._judged(known, asked, now_s)
         if asked.demand == OPEN and not asked.authorization and is_loopback(asked.address):
@@ -129,13 +130,18 @@ class Access:
         return Refusal(429, "too many requests", max(1, math.ceil(wait_s)))
 
     def _prove(self, authorization: bytes) -> KnownToken | None:
-        """Whose token is in the header; remembered, so that the many requests of an agent cost one look each."""
+        """Whose token is in the header.
+
+        Those that were found are remembered by their digests, so that the many requests of an agent cost one look each,
+        no secret is kept, and there is one entry a token at most, however its header is spelt.
+        """
         token = authorization[len(SCHEME) :]
         if authorization[: len(SCHEME)].lower() != SCHEME or len(token) > MAX_TOKEN_CHARACTERS:
             return None
-        known = find_token(self._known, token)
+        digest = digest_of(token)
+        known = self._proven.get(digest) or find_token(self._known, token)
         if known is not None:
-            self._proven[authorization] = known
+            self._proven[digest] = known
         return known
 
     def _is_over(self, known: KnownToken) -> bool:

@@ -49,9 +49,14 @@ def cabinet_gate(
     Raises:
         SiteError: A file of tokens is open to others or broken.
     """
-    table = (*(RouteRole(row.method, row.path, row.role) for row in routes), _DOCUMENT)
+    table = cabinet_table(routes)
     access = access_of_site(folder, site, tuple(cabinets))
     return protected(app, table, access, AuditLog(folder / AUDIT_NAME), lambda name: _sight(cabinets, name))
+
+
+def cabinet_table(routes: Iterable[DemandingRoute]) -> tuple[RouteRole, ...]:
+    """What the gate demands for each of `routes`, and for the document about them."""
+    return (*(RouteRole(row.method, row.path, row.role) for row in routes), _DOCUMENT)
 
 
 _DOCUMENT = RouteRole("GET", "/openapi.json", Role.VIEWER)

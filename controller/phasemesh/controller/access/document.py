@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phasemesh.controller.access.roles import Role
+from phasemesh.controller.access.roles import AUDITED
 
 SECURITY_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 """The part `components.securitySchemes`."""
@@ -21,4 +21,4 @@ UNAUDITED = "What cannot be written into the audit log is not done"
 
 def refusals(role: str) -> dict[int, str]:
     """What the gate may answer to a request that demands `role`, each status with its meaning."""
-    return {**REFUSALS, 503: UNAUDITED} if role in {Role.OPERATOR, Role.MAINTAINER} else REFUSALS
+    return {**REFUSALS, 503: UNAUDITED} if role in AUDITED else REFUSALS

@@ -14,7 +14,7 @@ import msgspec
 
 from phasemesh.controller.access.access import OPEN, Access, Asked, Refusal
 from phasemesh.controller.access.audit import AuditEntry, AuditFault, AuditKind, AuditLog
-from phasemesh.controller.access.roles import Principal, Role
+from phasemesh.controller.access.roles import AUDITED, Principal, Role
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,7 +30,6 @@ MAX_AUDITED_BODY_BYTES = 65_536
 MAX_KNOWN_PATHS = 4096
 _ID = "cabinet_id"
 """Name of the parameter of a path that holds the intersection."""
-_AUDITED = frozenset({Role.OPERATOR, Role.MAINTAINER})
 
 
 class RouteRole(msgspec.Struct, frozen=True):
@@ -102,7 +101,7 @@ class _Gate:
         else:
             self._remember(found, scope)
             scope["principal"] = judged.name if judged is not None else ""
-            if judged is not None and found.role in _AUDITED:
+            if judged is not None and found.role in AUDITED:
                 await self._serve_audited(found, judged, scope, receive, send)
             else:
                 await self._app(scope, receive, send)
@@ -132,7 +131,7 @@ class _Gate:
 
     async def _note_refusal(self, found: _Found | Refusal, refusal: Refusal, scope: Scope) -> None:
         """Write down who tried to change something without being allowed to."""
-        if self._log is not None and refusal.who and not isinstance(found, Refusal) and found.role in _AUDITED:
+        if self._log is not None and refusal.who and not isinstance(found, Refusal) and found.role in AUDITED:
             entry = _entry(AuditKind.REFUSED, refusal.who, "", scope)
             await asyncio.to_thread(
                 self._log.append, msgspec.structs.replace(entry, reason=refusal.reason, status=refusal.status)

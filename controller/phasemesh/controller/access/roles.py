@@ -10,24 +10,29 @@ import msgspec
 class Role(StrEnum):
     """What the bearer of a token may do, and what a route demands.
 
-    A viewer looks; an operator also overrides, orders and resets what is latched; a maintainer may all that people may,
-    which is what an operator may: no route demands more. An agent drives the cabinet of its own intersection and looks
-    at it, and nothing else; it passes on no override, whoever asks for one.
+    A viewer looks; an operator also overrides, preempts, orders and resets what is latched; a maintainer may all that
+    people may, which is what an operator may: no route demands more. A preemptor is an input of the street, such as
+    that of a railway: it calls and ends preemptions, and sees nothing but the answer. An agent drives the cabinet of
+    its own intersection and looks at it, and nothing else; it passes on no override, whoever asks for one.
     """
 
     VIEWER = "viewer"
     OPERATOR = "operator"
     MAINTAINER = "maintainer"
+    PREEMPTOR = "preemptor"
     AGENT = "agent"
 
 
 GRANTS: dict[Role, frozenset[Role]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),
-    Role.OPERATOR: frozenset({Role.VIEWER, Role.OPERATOR}),
-    Role.MAINTAINER: frozenset({Role.VIEWER, Role.OPERATOR, Role.MAINTAINER}),
+    Role.OPERATOR: frozenset({Role.VIEWER, Role.OPERATOR, Role.PREEMPTOR}),
+    Role.MAINTAINER: frozenset({Role.VIEWER, Role.OPERATOR, Role.MAINTAINER, Role.PREEMPTOR}),
+    Role.PREEMPTOR: frozenset({Role.PREEMPTOR}),
     Role.AGENT: frozenset({Role.VIEWER, Role.AGENT}),
 }
 """The demands of routes that each role meets. People do not meet `agent`: they override, which is audited."""
+AUDITED = frozenset({Role.OPERATOR, Role.MAINTAINER, Role.PREEMPTOR})
+"""Demands of routes by which somebody takes the signal in hand; each such request is written down."""
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 
 from phasemesh.contract.errors import SiteError
+from phasemesh.contract.site import SiteFile
+from phasemesh.controller.access.access import is_loopback
 from phasemesh.controller.access.private_file import is_open_to_others
 
 CABINETS = "cabinets"
@@ -56,6 +58,25 @@ def find_tls(folder: Path, stem: str) -> TlsFiles | None:
     except (OSError, ssl.SSLError) as error:
         raise SiteError(f"{certificate}: cannot be used with {key.name} and ca.crt: {error}") from error
     return TlsFiles(certificate, key, authority if authority.exists() else None)
+
+
+def demand_tls(what: str, host: str, files: TlsFiles | None, stem: str, site: SiteFile) -> None:
+    """Keep `what`, whose other or own end is at `host`, off networks on which anybody could read its tokens.
+
+    Raises:
+        SiteError: It would speak plain HTTP beyond this machine, and `site` does not allow that.
+    """
+    if files is None and not site.allows_plain_http and not is_loopback(_address(host)):
+        raise SiteError(
+            f"{what} {host}: plain HTTP beyond this machine would show tokens to whoever listens; put {stem}.crt and"
+            f" {stem}.key into tls/ of the site, or set allows_plain_http in site.json and sign it"
+        )
+
+
+def _address(host: str) -> str:
+    """`host` as an address, where that is known without asking anybody."""
+    bare = host.removeprefix("[").removesuffix("]")
+    return "127.0.0.1" if bare == "localhost" else bare
 
 
 def client_context(files: TlsFiles | None) -> ssl.SSLContext:

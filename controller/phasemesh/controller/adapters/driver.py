@@ -17,7 +17,11 @@ class DriverFault(msgspec.Struct, frozen=True):
 
 
 class Driver(Protocol):
-    """Observes and commands one intersection."""
+    """Observes and commands one intersection.
+
+    A driver that reaches its signal through a network knows the tick of its agent and answers within it: whoever does
+    not answer in time is a `DriverFault`, however slowly the answer trickles, so that no signal holds up an agent.
+    """
 
     def attach(self, boot_id: int) -> DriverFault | None:
         """Take the lease of the intersection for the agent's life `boot_id`; a newer life displaces an older one."""
@@ -26,7 +30,7 @@ class Driver(Protocol):
         """The newest snapshot with a step above `after_step`, waiting at most `timeout_s`; None when there is none."""
 
     def apply(self, command: Command) -> AppliedCommand | DriverFault:
-        """Ask for a stage; the answer is what was really done."""
+        """Ask for a stage; the answer is what was really done, and a fault when it does not come within the tick."""
 
     def close(self) -> None:
         """Let go; calling it again does nothing."""

@@ -9,7 +9,7 @@ from phasemesh.contract.site import AdapterKind, SiteFile, SiteIntersection
 from phasemesh.controller.access.tls import client_context, find_tls
 from phasemesh.controller.access.tokens import read_agent_token
 from phasemesh.controller.adapters.driver import Driver
-from phasemesh.controller.adapters.http import HttpDriver
+from phasemesh.controller.adapters.http import HttpDriver, patience_of
 from phasemesh.controller.adapters.memory import MemoryDriver
 from phasemesh.controller.adapters.traci import TraciDriver, TraciSession, parse_address
 from phasemesh.controller.cabinet.cabinet import Cabinet, day_of_cabinet
@@ -47,6 +47,7 @@ def _http(entry: SiteIntersection, site: SiteFile, folder: Path) -> Driver:
         name,
         read_agent_token(folder, number),
         lambda: client_context(find_tls(folder, str(number))),
+        patience_of(site),
     )
 
 

@@ -1,19 +1,24 @@
 """The adapter for one or a few signals of a SUMO that others run: a direct TraCI client.
 
 A whole city goes through one bridge process instead: a crashed TraCI client ends a simulation for all its clients.
-There is no controller unit below TraCI, so this driver carries one: the same `Cabinet` as the service.
+There is no controller unit below TraCI, so this driver carries one: the same `Cabinet` as the service. Beside it there
+is only SUMO, which the driver asks whether each letter of the signal really lets in the lanes that the site says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from phasemesh.contract.command import AppliedCommand, Command
 from phasemesh.contract.detection import LaneReading, Snapshot
 from phasemesh.contract.errors import EndpointError, MissingExtraError, SiteError
-from phasemesh.contract.intersection import ZONES_M, Intersection, Lane
+from phasemesh.contract.intersection import ZONES_M, Intersection, Lane, Movement, Turn
+from phasemesh.contract.site import config_digest
 from phasemesh.contract.units import LaneId
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.cabinet.cabinet import Cabinet
@@ -53,6 +58,17 @@ def parse_address(text: str) -> TraciAddress:
     return TraciAddress(address.hostname, port, unquote(address.path[1:]))
 
 
+class Link(NamedTuple):
+    """What one letter of a traffic light lets in: lanes that it opens, and lanes that they lead to."""
+
+    lanes: frozenset[LaneId]
+    exits: frozenset[LaneId]
+
+
+def _link(ways: Sequence[Sequence[str]]) -> Link:
+    return Link(frozenset(LaneId(way[0]) for way in ways), frozenset(LaneId(way[1]) for way in ways))
+
+
 class TraciSession:
     """One TraCI client that steps the simulation and serves the few drivers of this process."""
 
@@ -72,6 +88,14 @@ class TraciSession:
         """Simulated time in seconds."""
         return float(self.connection.simulation.getTime())
 
+    def links(self, tls_id: str) -> tuple[Link, ...]:
+        """What each letter of the traffic light `tls_id` lets in; raises EndpointError when SUMO cannot tell."""
+        try:
+            found = self.connection.trafficlight.getControlledLinks(tls_id)
+        except self.trouble as error:
+            raise EndpointError(f"adapter traci: SUMO does not tell what {tls_id!r} controls: {error}") from error
+        return tuple(_link(ways) for ways in found)
+
     def step(self) -> None:
         """Show all lights, simulate one step, then let every driver's cabinet see what came of it."""
         for driver in self.drivers:
@@ -90,12 +114,13 @@ class TraciDriver:
     """Drives the traffic light `tls_id` through a cabinet of its own."""
 
     def __init__(self, session: TraciSession, tls_id: str, cabinet: Cabinet) -> None:
-        """Join `session`, which steps this driver with all others."""
+        """Join `session`, which steps this driver with all others; raises EndpointError for an unknown `tls_id`."""
         self._session = session
         self._tls_id = tls_id
         self._cabinet = cabinet
         self._seen: dict[LaneId, frozenset[str]] = {}
         self._crossings = _crossings(cabinet.intersection)
+        self._digest = _digest(cabinet, session.links(tls_id))
         session.drivers.append(self)
 
     def attach(self, boot_id: int) -> DriverFault | None:
@@ -111,7 +136,7 @@ class TraciDriver:
                 self._session.step()
         except self._session.trouble as error:
             return DriverFault(f"SUMO: {error}")
-        return self._cabinet.snapshot()
+        return msgspec.structs.replace(self._cabinet.snapshot(), config_digest=self._digest)
 
     def apply(self, command: Command) -> AppliedCommand | DriverFault:
         """As in `Driver`."""
@@ -204,6 +229,24 @@ class TraciDriver:
             vehicles_veh=sum(vehicles) / count,
             room_ratio=sum(room) / count if exits else 1.0,
         )
+
+
+def _digest(cabinet: Cabinet, links: tuple[Link, ...]) -> str:
+    """The name of what is really followed: the configuration of `cabinet`, over the lanes that SUMO's letters open."""
+    intersection = cabinet.intersection
+    if len(links) == len(intersection.movements) and all(map(_lets_in, links, intersection.movements)):
+        return cabinet.snapshot().config_digest
+    followed = tuple(
+        Movement("", Turn.STRAIGHT, lanes=tuple(sorted(link.lanes)), exits=tuple(sorted(link.exits))) for link in links
+    )
+    return config_digest(msgspec.structs.replace(intersection, movements=followed), cabinet.timings)
+
+
+def _lets_in(link: Link, movement: Movement) -> bool:
+    """Whether `link` opens what `movement` says; SUMO counts a crossing among the lanes that people come to."""
+    if movement.is_crossing:
+        return link.exits.issuperset(movement.lanes)
+    return link.lanes.issuperset(movement.lanes) and link.exits.issuperset(movement.exits)
 
 
 class _Downstream(NamedTuple):

@@ -109,11 +109,11 @@ class Cabinet:
         if faults:
             raise SiteError(f"intersection {intersection.id}: {faults[0]} ({len(faults)} faults); correct the site")
         self.intersection = intersection
-        self._timings = timings
+        self.timings = timings
         self._plan = plan
         self._tick_s = tick_s
         self._lease_s = least_lease_s(tick_s)
-        self._guard = Guard(intersection, timings)
+        self._guard = Guard(intersection, timings, unit)
         self._config_digest = config_digest(intersection, timings)
         self._day_s = day_s
         self._step = step
@@ -347,7 +347,7 @@ class Cabinet:
         return self._guard.judge(
             GuardCase(
                 intersection=self.intersection,
-                timings=self._timings,
+                timings=self.timings,
                 signal=self._display.signal,
                 history=self._history,
                 now_s=self._now_s,
@@ -366,12 +366,13 @@ class Cabinet:
         self._history = note_signal(self._history, self.intersection, signal, self._now_s)
 
     def _show(self) -> None:
-        """Show what the display says, unless the read-back objects: then flash is shown in its place."""
+        """Show what the display says, unless read-back or guard object: then flash is shown in its place."""
         if self._display is self._shown:
             return
         self._shown = self._display
         shown = self._letters()
-        findings = self._readback.look(shown, self._now_s)
+        conflict = self._guard.shown_conflict(self._display.signal, self._now_s)
+        findings = (*self._readback.look(shown, self._now_s), *((conflict,) if conflict else ()))
         if not findings:
             self._lights = shown
         for finding in findings:

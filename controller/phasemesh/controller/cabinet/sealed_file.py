@@ -1,7 +1,8 @@
 """One small file that survives a power cut: replaced as a whole, sealed by a checksum, held by one process.
 
 A new version is written beside the old one, flushed, renamed over it, and the folder is flushed; whenever the power
-goes, the old or the new version is there. Trouble is a value, since a cabinet goes on without its disk.
+goes, the old or the new version is there, for its owner alone (0600). Trouble is a value, since a cabinet goes on
+without its disk.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.controller.access.private_file import PRIVATE_MODE
 
 MAX_QUARANTINED = 10
 """Damaged files that are kept beside one path."""
@@ -35,7 +37,7 @@ def read_sealed(path: Path) -> bytes | FileFault | None:
     """The body of the file at `path`, None when there is none yet, or why it cannot be trusted."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return FileFault(f"{path}: cannot be read: {error.strerror}")
@@ -64,6 +66,7 @@ def write_sealed(path: Path, body: bytes) -> FileFault | None:
 
 def _write_flushed(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
+        os.fchmod(file.fileno(), PRIVATE_MODE)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

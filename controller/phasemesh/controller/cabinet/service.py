@@ -30,6 +30,8 @@ from phasemesh.controller.cabinet.document import Route, components, paths
 
 MAX_WAIT_S = 30.0
 """Longest wait of one long poll, in seconds."""
+KEEP_ALIVE_S = 120
+"""How long an idle connection is kept, in seconds: longer than any control interval, since it idles between ticks."""
 
 
 class CabinetBoard:
@@ -229,8 +231,8 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", f"{_CABINET}/detectors", "detect", "agent", Snapshot, tuple[LaneReading, ...]),
     Route("POST", f"{_CABINET}/override", "override", "operator", CabinetControl, OverrideRequest),
     Route("DELETE", f"{_CABINET}/override/{{kind}}", "end_override", "operator", CabinetControl),
-    Route("POST", f"{_CABINET}/preempt", "preempt", "operator", CabinetControl, OverrideRequest),
-    Route("DELETE", f"{_CABINET}/preempt/{{kind}}", "end_preempt", "operator", CabinetControl),
+    Route("POST", f"{_CABINET}/preempt", "preempt", "preemptor", CabinetControl, OverrideRequest),
+    Route("DELETE", f"{_CABINET}/preempt/{{kind}}", "end_preempt", "preemptor", CabinetControl),
     Route("GET", f"{_CABINET}/faults", "read_faults", "viewer", FaultReport),
     Route(
         "POST",

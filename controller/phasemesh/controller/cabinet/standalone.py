@@ -17,11 +17,11 @@ from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import SiteFile
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.cabinets import cabinet_gate
-from phasemesh.controller.access.tls import CABINETS, find_tls
+from phasemesh.controller.access.tls import CABINETS, demand_tls, find_tls
 from phasemesh.controller.adapters.table import own_cabinet
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.cabinet.sealed_file import hold
-from phasemesh.controller.cabinet.service import ROUTES, CabinetBoard, cabinet_app
+from phasemesh.controller.cabinet.service import KEEP_ALIVE_S, ROUTES, CabinetBoard, cabinet_app
 from phasemesh.controller.operator.server import listen
 from phasemesh.controller.site_folder import read_intersection, read_site
 
@@ -35,12 +35,14 @@ def serve_cabinets(
     cabinets. Without it they are forgotten.
 
     Raises:
-        InputError: The site cannot be used, or the folder of the state.
+        InputError: The site cannot be used, or the folder of the state, or `host` is beyond this machine and the site
+            has no certificate.
         EndpointError: The address cannot be bound.
     """
     site = read_site(folder)
     chosen = tuple(names) or tuple(site.directory)
     tls = find_tls(folder, CABINETS)
+    demand_tls("--host", host, tls, CABINETS, site)
     with ExitStack() as held:
         listener = held.enter_context(listen(host, port))
         board = CabinetBoard({name: _cabinet(folder, site, name, state, held) for name in chosen})
@@ -50,6 +52,7 @@ def serve_cabinets(
             ws="none",
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             # A header must not tell from where a request comes: addresses decide what is open, and are audited.
             proxy_headers=False,
             **(tls.server_options() if tls is not None else {}),

@@ -16,8 +16,9 @@ class OperatorState(msgspec.Struct, frozen=True):
 
     `last_tick_mono_ns` is when the loop last turned, with or without a decision. `record` is its newest tick and
     `record_mono_ns` when that ended, None before the first. `drops` and `lost_records` are totals since the agent's
-    start, `recorder_fault` why records are being lost at present, or empty. `events` are the newest entries of the
-    event log, oldest first. `speed` is how many seconds of cabinet time pass in a second of the wall.
+    start, `recorder_fault` why records are being lost at present, or empty, `state_fault` why what is latched would not
+    outlast this life, or empty. `events` are the newest entries of the event log, oldest first. `speed` is how many
+    seconds of cabinet time pass in a second of the wall.
     """
 
     header: RecordHeader
@@ -29,6 +30,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     drops: tuple[DropCount, ...] = ()
     lost_records: int = 0
     recorder_fault: str = ""
+    state_fault: str = ""
     record_mono_ns: MonoNs | None = None
     events: tuple[Event, ...] = ()
     speed: float = 1.0

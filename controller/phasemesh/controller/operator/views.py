@@ -185,6 +185,7 @@ def health(state: OperatorState | None, now: MonoNs, version: str) -> HealthView
         "decision_loop:age": [_loop_check(state, now)],
         "ladder:rung": [_rung_check(state)],
         "guard:latched": [_latch_check(state.record)],
+        "state:kept": [Check(Status.DEGRADED if state.state_fault else Status.GOOD, output=state.state_fault)],
         "detectors:trusted": [_detector_check(state.record)],
         "neighbours:fresh": [_neighbour_check(state.record)],
         "neighbours:hearing": [_hearing_check(state.record)],

@@ -182,7 +182,8 @@ class Mailbox:
             age_ticks=age_ticks,
             stale_after_ticks=self.stale_after_ticks,
             seq=life.message.seq,
-            newest_seq=life.message.seq,
+            newest_seq=life.seq,
+            # Only frames of connections that a key of the directory proved come this far.
             is_key_known=peer in self._lives,
         )
         return PeerView(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from importlib import metadata
@@ -113,8 +114,13 @@ def find_bundle(name_or_path: str | Path) -> Path:
 
 def installed_bundles() -> dict[str, Path]:
     """Folders of all bundles that installed distributions offer, by name."""
-    roots: list[Path] = [point.load()() for point in metadata.entry_points(group=ENTRY_POINT_GROUP)]
-    return {path.parent.name: path.parent for root in roots for path in sorted(root.glob(f"*/{MANIFEST_NAME}"))}
+    return {path.parent.name: path.parent for root in _roots() for path in sorted(root.glob(f"*/{MANIFEST_NAME}"))}
+
+
+@functools.cache
+def _roots() -> tuple[Path, ...]:
+    """The folders that distributions offer; looked up once, since reading all of their metadata takes a megabyte."""
+    return tuple(point.load()() for point in metadata.entry_points(group=ENTRY_POINT_GROUP))
 
 
 def _inspect(folder: Path, trusted_keys: Sequence[bytes]) -> _Inspection:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import msgspec
 import numpy as np
 
 from phasemesh.contract.errors import BundleError
+from phasemesh.contract.observation import FloatArray
 from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyInput, PolicyOutput, TensorSpec, is_finite
 
 _INPUT_NAMES = tuple(spec.name for spec in INPUTS)
@@ -49,6 +52,7 @@ def _runtime() -> _Runtime:
         state.NotImplemented,
         state.RuntimeException,
         RuntimeError,
+        TypeError,
         ValueError,
     )
     return _Runtime(onnxruntime, errors)
@@ -72,6 +76,8 @@ class OnnxPolicy:
         self._max_lanes, self._max_stages = max_lanes, max_stages
         try:
             self._session = _open(source)
+        except OSError as error:
+            raise BundleError(f"{name}: cannot be read: {error.strerror}") from error
         except self._errors as error:
             raise BundleError(f"{name}: onnxruntime cannot load it: {_one_line(error)}") from error
         faults = _tensor_faults("input", INPUTS, self._session.get_inputs())
@@ -81,28 +87,42 @@ class OnnxPolicy:
             raise BundleError(f"{name}: {faults[0]}")
 
     def infer(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
-        """The outputs of the graph, or why there are none; a pure function of `inputs`, never raises at run time."""
-        if _is_above(len(inputs.lanes), self._max_lanes) or _is_above(len(inputs.stage_state), self._max_stages):
-            return self._too_large(inputs)
-        return self._run(inputs)
+        """The outputs of the graph, or why there are none; a pure function of `inputs`, never raises at run time.
 
-    def _run(self, inputs: PolicyInput) -> PolicyOutput | PolicyFault:
+        No NaN and no infinity reaches the graph: onnxruntime takes them without a word, and a comparison in the graph
+        can turn them into a stage like any other.
+        """
+        feed = _feed(inputs)
         try:
-            arrays = self._session.run(_OUTPUT_NAMES, {name: getattr(inputs, name) for name in _INPUT_NAMES})
+            return self._refusal(feed) or self._run(feed)
         except self._errors as error:
             return PolicyFault(f"onnxruntime: {_one_line(error)}")
-        output = PolicyOutput(*arrays)
+
+    def _refusal(self, feed: Mapping[str, FloatArray]) -> PolicyFault | None:
+        """Why the graph is not asked at all; all inputs are looked at as one array, which costs the least."""
+        if _is_above(len(feed["lanes"]), self._max_lanes) or _is_above(len(feed["stage_state"]), self._max_stages):
+            return self._too_large(feed)
+        if np.isfinite(np.concatenate(tuple(feed.values()), axis=None)).all():
+            return None
+        broken = [name for name, array in feed.items() if not np.isfinite(array).all()]
+        return PolicyFault(f"a number is not finite in the input {', '.join(broken)}")
+
+    def _run(self, feed: Mapping[str, FloatArray]) -> PolicyOutput | PolicyFault:
+        output = PolicyOutput(*self._session.run(_OUTPUT_NAMES, feed))
         return output if is_finite(output) else PolicyFault("the policy answered a number that is not finite")
 
-    def _too_large(self, inputs: PolicyInput) -> PolicyFault:
+    def _too_large(self, feed: Mapping[str, FloatArray]) -> PolicyFault:
         return PolicyFault(
-            f"{len(inputs.lanes)} lanes and {len(inputs.stage_state)} stages are over the bundle's"
+            f"{len(feed['lanes'])} lanes and {len(feed['stage_state'])} stages are over the bundle's"
             f" max_lanes {self._max_lanes}, max_stages {self._max_stages}"
         )
 
     def _warm_up(self, sizes: dict[str, int]) -> str | None:
         """Why a first run at `sizes` does not give the tensors of the contract; the first runs also fill caches."""
-        output = self._run(_neutral_input(sizes))
+        try:
+            output = self._run(_feed(_neutral_input(sizes)))
+        except self._errors as error:
+            return f"fails at {sizes}: onnxruntime: {_one_line(error)}"
         if isinstance(output, PolicyFault):
             return f"fails at {sizes}: {output.reason}"
         for spec in OUTPUTS:
@@ -111,7 +131,21 @@ class OnnxPolicy:
         return None
 
 
+OPEN_SESSIONS: weakref.WeakValueDictionary[bytes, Any] = weakref.WeakValueDictionary()
+"""The sessions in use by the SHA-256 of their graph. They hold no state, so that all policies of one graph share one:
+processes that are forked from one that has opened it share its two megabytes too."""
+
+
 def _open(source: Path | bytes) -> Any:  # noqa: ANN401 - onnxruntime ships no types
+    graph = source if isinstance(source, bytes) else source.read_bytes()
+    digest = hashlib.sha256(graph).digest()
+    session = OPEN_SESSIONS.get(digest)
+    if session is None:
+        session = OPEN_SESSIONS[digest] = _new_session(graph)
+    return session
+
+
+def _new_session(graph: bytes) -> Any:  # noqa: ANN401 - onnxruntime ships no types
     runtime = _runtime().module
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -119,7 +153,6 @@ def _open(source: Path | bytes) -> Any:  # noqa: ANN401 - onnxruntime ships no t
     options.log_severity_level = _LOG_FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    graph = source if isinstance(source, bytes) else str(source)
     return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
@@ -148,6 +181,10 @@ def _shape(spec: TensorSpec, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def _neutral_input(sizes: dict[str, int]) -> PolicyInput:
     return PolicyInput(*(np.full(_shape(spec, sizes), 0.5, dtype=np.float32) for spec in INPUTS))
+
+
+def _feed(inputs: PolicyInput) -> dict[str, FloatArray]:
+    return {name: getattr(inputs, name) for name in _INPUT_NAMES}
 
 
 def _is_above(size: int, limit: int | None) -> bool:

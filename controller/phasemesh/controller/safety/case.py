@@ -89,7 +89,8 @@ class NeighbourCase(msgspec.Struct, frozen=True):
 class DeadlineCase(msgspec.Struct, frozen=True):
     """How long the parts of one tick took, in milliseconds, and how many ticks in a row had missed before.
 
-    `comm_ms` and `command_ms` count from the start of the tick. A part that never ended is infinite.
+    `comm_ms`, `command_ms` and `answer_ms`, when the command was answered, count from the start of the tick. A part
+    that never ended is infinite, one that is not judged is 0.
     """
 
     inference_ms: float
@@ -99,6 +100,7 @@ class DeadlineCase(msgspec.Struct, frozen=True):
     inference_limit_ms: float = 100.0
     comm_deadline_ms: float = 200.0
     command_limit_ms: float = 500.0
+    answer_ms: float = 0.0
 
 
 class ClockCase(msgspec.Struct, frozen=True):
@@ -148,7 +150,7 @@ class ReadbackCase(msgspec.Struct, frozen=True):
 
 
 class ConfigCase(msgspec.Struct, frozen=True):
-    """The digests of the configuration of agent and cabinet; a cabinet that names none is not compared."""
+    """The digests of the configuration of agent and cabinet, the latter empty for a cabinet that names none."""
 
     expected: str
     reported: str

@@ -1,9 +1,9 @@
 """The health of detectors (I21): which lanes are believed, since when not, and why; pure, one value carried along.
 
-A reading that cannot be true is known at once: it is out of range, or the driver says that there is none. The other
-faults show only with time: a detector that is stuck on, stuck off, or counts more than can drive past. Whatever is not
-believed is replaced by `INVALID_READING`, which calls constantly and tells the policy so, and is believed again after
-half a minute of clean readings.
+A reading that cannot be true is known at once: it is out of range, it counts more vehicles than fit into the lane, or
+the driver says that there is none. The other faults show only with time: a detector that is stuck on, stuck off, or
+counts more than can drive past. Whatever is not believed is replaced by `INVALID_READING`, which calls constantly and
+tells the policy so, and is believed again after half a minute of clean readings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from enum import StrEnum
 import msgspec
 
 from phasemesh.contract.command import TIME_EPSILON_S, Interval
-from phasemesh.contract.detection import INVALID_READING, LaneReading, Snapshot, plausible
-from phasemesh.contract.intersection import Intersection
+from phasemesh.contract.detection import INVALID_READING, READING_LIMITS, LaneReading, Snapshot, plausible
+from phasemesh.contract.intersection import Intersection, Lane
 from phasemesh.contract.units import LaneId
 from phasemesh.controller.safety.case import Finding, Reaction
 
@@ -35,6 +35,18 @@ CLEAN_S = 30.0
 """How long a detector must be clean before it is believed again."""
 MAX_LOOK_S = 60.0
 """Longest time between two readings that counts as watched; in a longer gap nobody knows what the detector did."""
+
+
+HIGHEST_OCCUPANCY_VEH = 200.0
+"""Highest number that NTCIP 1202 has for an occupancy, in half per cent; from 210 on it names faults of the detector.
+
+Readings here are vehicles and never such a number. A driver that passes one on, fault and all, is found because no
+lane is believed to hold more vehicles than this, unless the site says that they fit.
+"""
+SPARE_RATIO, SPARE_VEH = 4.0, 10.0
+"""How far beyond its capacity a lane is believed: motorcycles and bicycles stand closer, and short lanes hold one."""
+NO_MOST_VEH = (READING_LIMITS["queue_veh"][1],) * 3
+"""For a health of before there were limits: nothing but the range of all readings."""
 
 
 class DetectorFaultKind(StrEnum):
@@ -62,6 +74,7 @@ class LaneHealth(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     they have been the same since `shown_since_s`, `shown_green_s` of that in green. `active_day_s` is the reading of
     `DetectorHealth.watched_day_s` when there was last somebody, None before. `arrivals_veh` came in the present minute,
     `is_erratic` is about the minute before. `fault` stands since `fault_since_s` and was last seen at `dirty_s`.
+    `most_veh` is what is believed at most of each zone of `ZONES_M`.
     """
 
     lane: LaneId
@@ -76,6 +89,7 @@ class LaneHealth(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     fault: DetectorFaultKind | None = None
     fault_since_s: float = 0.0
     dirty_s: float = 0.0
+    most_veh: tuple[float, float, float] = NO_MOST_VEH
 
 
 class DetectorHealth(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -104,17 +118,32 @@ class _Look(msgspec.Struct, frozen=True):
 def empty_health(intersection: Intersection, now_s: float) -> DetectorHealth:
     """Nothing is known of any detector at `now_s`, and nothing is held against it."""
     return DetectorHealth(
-        lanes=tuple(
-            _unknown(lane.id, _serving_stages(intersection, lane.id), _has_people(intersection, lane.id), now_s)
-            for lane in intersection.lanes
-        ),
+        lanes=tuple(_unknown(intersection, lane, now_s) for lane in intersection.lanes),
         now_s=now_s,
         minute_s=now_s,
     )
 
 
-def _unknown(lane: LaneId, stages: tuple[int, ...], is_crossing: bool, now_s: float) -> LaneHealth:
-    return LaneHealth(lane=lane, stages=stages, is_crossing=is_crossing, dirty_s=now_s - CLEAN_S)
+def _unknown(intersection: Intersection, lane: Lane, now_s: float) -> LaneHealth:
+    is_crossing = _has_people(intersection, lane.id)
+    near_veh, middle_veh, far_veh = lane.zone_capacity_veh
+    return LaneHealth(
+        lane=lane.id,
+        stages=_serving_stages(intersection, lane.id),
+        is_crossing=is_crossing,
+        dirty_s=now_s - CLEAN_S,
+        most_veh=(
+            _most_veh(near_veh, is_crossing=is_crossing),
+            _most_veh(middle_veh, is_crossing=is_crossing),
+            _most_veh(far_veh, is_crossing=is_crossing),
+        ),
+    )
+
+
+def _most_veh(capacity_veh: float, *, is_crossing: bool) -> float:
+    """What is believed at most of a zone; nobody knows how close people stand."""
+    limit_veh = max(HIGHEST_OCCUPANCY_VEH, capacity_veh)
+    return limit_veh if is_crossing else min(SPARE_RATIO * capacity_veh + SPARE_VEH, limit_veh)
 
 
 def _movements_of(intersection: Intersection, lane: LaneId) -> frozenset[int]:
@@ -150,7 +179,16 @@ def note_readings(health: DetectorHealth, snapshot: Snapshot) -> DetectorHealth:
 
 
 def _forgotten(health: DetectorHealth, now_s: float) -> DetectorHealth:
-    lanes = tuple(_unknown(lane.lane, lane.stages, lane.is_crossing, now_s) for lane in health.lanes)
+    lanes = tuple(
+        LaneHealth(
+            lane=lane.lane,
+            stages=lane.stages,
+            is_crossing=lane.is_crossing,
+            dirty_s=now_s - CLEAN_S,
+            most_veh=lane.most_veh,
+        )
+        for lane in health.lanes
+    )
     return DetectorHealth(lanes=lanes, now_s=now_s, minute_s=now_s)
 
 
@@ -176,9 +214,24 @@ def _judged(lane: LaneHealth, reading: LaneReading, look: _Look) -> LaneHealth:
     if plausible(reading) is INVALID_READING:
         kind = DetectorFaultKind.OUT_OF_RANGE if reading.is_valid else DetectorFaultKind.SILENT
         return _with_fault(_unwatched(lane, look), kind, look.now_s)
+    if not _fits(reading, lane.most_veh):
+        return _with_fault(_unwatched(lane, look), DetectorFaultKind.OUT_OF_RANGE, look.now_s)
     is_active = _is_active(reading)
     lane = _noted(lane, reading, look, is_active=is_active)
     return _with_fault(lane, _trouble(lane, look, is_active=is_active), look.now_s)
+
+
+def _fits(reading: LaneReading, most_veh: tuple[float, float, float]) -> bool:
+    """Whether what a plausible `reading` counts can be in its zones; arrivals are judged by the minute."""
+    near_veh, middle_veh, far_veh = most_veh
+    return (
+        reading.vehicles_50m_veh <= near_veh
+        and reading.vehicles_100m_veh <= middle_veh
+        and reading.vehicles_150m_veh <= far_veh
+        and reading.queue_veh <= far_veh
+        and reading.downstream_queue_veh <= HIGHEST_OCCUPANCY_VEH
+        and reading.downstream_vehicles_veh <= HIGHEST_OCCUPANCY_VEH
+    )
 
 
 def _unwatched(lane: LaneHealth, look: _Look) -> LaneHealth:

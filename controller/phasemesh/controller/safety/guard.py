@@ -12,11 +12,11 @@ from phasemesh.contract.command import SignalState
 from phasemesh.contract.errors import SiteError
 from phasemesh.contract.history import ServiceHistory
 from phasemesh.contract.intersection import Intersection
-from phasemesh.contract.timing import StageTiming
+from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.controller.safety.case import Finding, GuardCase, Reaction, Verdict
 from phasemesh.controller.safety.duty import duty_of, may_leave_green, reverting_movement, waits_of_concern_s
 from phasemesh.controller.safety.junction import survey
-from phasemesh.controller.safety.request_rules import Situation, is_readable, situate
+from phasemesh.controller.safety.request_rules import Situation, is_readable, shown_conflict, situate
 from phasemesh.controller.safety.rules import PRECEDENCE, REQUEST_CHECKS
 
 _CHECKS = tuple(REQUEST_CHECKS[rule] for rule in PRECEDENCE)
@@ -25,19 +25,30 @@ _CHECKS = tuple(REQUEST_CHECKS[rule] for rule in PRECEDENCE)
 class Guard:
     """The guard of one intersection; it holds only what never changes, so that its methods are pure functions."""
 
-    def __init__(self, intersection: Intersection, timings: tuple[StageTiming, ...]) -> None:
-        """Precompute the tables; raises SiteError unless there is exactly one timing a stage."""
+    def __init__(
+        self, intersection: Intersection, timings: tuple[StageTiming, ...], unit: UnitTiming = SIMULATED_UNIT
+    ) -> None:
+        """Precompute the tables; raises SiteError unless there is exactly one timing a stage.
+
+        The times of `unit` tell whether the ranges of a street or those of a simulation hold for the stages.
+        """
         if len(timings) != len(intersection.stages):
             raise SiteError(f"timings: {len(timings)} for {len(intersection.stages)} stages")
         self.intersection = intersection
         self.timings = timings
-        self._junction = survey(intersection, timings)
+        self._junction = survey(intersection, timings, unit)
 
     def judge(self, case: GuardCase) -> Verdict:
         """The verdict on the request of `case`; raises ValueError for a case of another intersection."""
         if not self._is_of_here(case):
             raise ValueError(f"the guard of {self.intersection.id} got a case of {case.intersection.id}")
         return _decide(situate(self._junction, case))
+
+    def shown_conflict(self, signal: SignalState, now_s: float) -> Finding | None:
+        """What rule I1 says of `signal`, which is shown at `now_s`; None where it cannot be read, as I17 tells."""
+        if not is_readable(self.intersection, signal, now_s):
+            return None
+        return shown_conflict(self._junction, signal)
 
     def _is_of_here(self, case: GuardCase) -> bool:
         has_same_shape = case.intersection is self.intersection or case.intersection == self.intersection

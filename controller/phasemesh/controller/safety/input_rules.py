@@ -49,6 +49,7 @@ def deadline_kept(case: DeadlineCase) -> Finding | None:
         ("inference", case.inference_ms, case.inference_limit_ms),
         ("receiving", case.comm_ms, case.comm_deadline_ms + COMM_SLACK_MS),
         ("command", case.command_ms, case.command_limit_ms),
+        ("answer", case.answer_ms, case.command_limit_ms),
     )
     late = [
         f"{name} {took_ms:.0f} of {limit_ms:.0f} ms" for name, took_ms, limit_ms in parts if not took_ms <= limit_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import msgspec
@@ -18,7 +18,15 @@ from phasemesh.contract.command import (
     start,
 )
 from phasemesh.contract.intersection import GREEN_LETTERS, Intersection, concurrency_faults, conflicting_pairs
-from phasemesh.contract.timing import RED_REVERT_S, TIMING_RANGES, StageTiming, faults_of_crossings
+from phasemesh.contract.timing import (
+    RED_REVERT_S,
+    SIMULATED_UNIT,
+    TIMING_RANGES,
+    UNIT_RANGES,
+    StageTiming,
+    UnitTiming,
+    faults_of_crossings,
+)
 
 MIN_CHANGE_S = 1.0
 """Least time from the begin of a green to the next change, whatever its minimum (I15)."""
@@ -69,8 +77,8 @@ class Junction(msgspec.Struct, frozen=True):
     revert_s: tuple[float, ...]
 
 
-def survey(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Junction:
-    """The tables of `intersection` under `timings`, one timing a stage."""
+def survey(intersection: Intersection, timings: tuple[StageTiming, ...], unit: UnitTiming = SIMULATED_UNIT) -> Junction:
+    """The tables of `intersection` under `timings`, one timing a stage, which must suit the place of `unit`."""
     stages = tuple(range(len(intersection.stages)))
     serving = tuple(
         tuple(stage for stage in stages if movement in intersection.stages[stage].served)
@@ -79,10 +87,11 @@ def survey(intersection: Intersection, timings: tuple[StageTiming, ...]) -> Junc
     max_waits_s = tuple(_shortest_s(timings[stage].max_wait_s for stage in some) for some in serving)
     walk_s = tuple(timings[stage].walk_s if _has_crossings(intersection, stage) else 0.0 for stage in stages)
     revert_s = _revert_times_s(intersection, timings, serving)
+    limits = _limits(unit)
     faults = StageFaults(
-        yellow=tuple(_range_fault(timing, "yellow_s") for timing in timings),
-        clearance=tuple(_range_fault(timing, "red_clearance_s") for timing in timings),
-        crossing=tuple(_crossing_fault(intersection, stage, timings[stage]) for stage in stages),
+        yellow=tuple(_range_fault(timing, "yellow_s", limits) for timing in timings),
+        clearance=tuple(_range_fault(timing, "red_clearance_s", limits) for timing in timings),
+        crossing=tuple(_crossing_fault(intersection, stage, timings[stage], limits) for stage in stages),
         ring=tuple(", ".join(concurrency_faults(intersection, stage)) for stage in intersection.stages),
     )
     conflicts, breaches = _judged_changes(intersection)
@@ -150,18 +159,28 @@ def _opening_s(intersection: Intersection, timings: tuple[StageTiming, ...], sta
     return people_s + timing.yellow_s + timing.red_clearance_s
 
 
-def _range_fault(timing: StageTiming, name: str) -> str:
-    low, high = TIMING_RANGES[name].simulation
+Limits = Mapping[str, tuple[float, float]]
+"""The least and the most of each time of a stage, by its name, in seconds."""
+
+
+def _limits(unit: UnitTiming) -> Limits:
+    """The ranges of a street, unless `unit` has a time that is too short for any street."""
+    is_simulated = any(getattr(unit, name) < allowed.street[0] for name, allowed in UNIT_RANGES.items())
+    return {name: allowed.simulation if is_simulated else allowed.street for name, allowed in TIMING_RANGES.items()}
+
+
+def _range_fault(timing: StageTiming, name: str, limits: Limits) -> str:
+    low, high = limits[name]
     value = getattr(timing, name)
     return "" if low <= value <= high else f"{name} of {value} s is outside {low} to {high} s"
 
 
-def _crossing_fault(intersection: Intersection, stage: int, timing: StageTiming) -> str:
+def _crossing_fault(intersection: Intersection, stage: int, timing: StageTiming, limits: Limits) -> str:
     """Why the times of `stage` are wrong for the people on its crossings; empty for a stage without any."""
     if not _has_crossings(intersection, stage):
         return ""
     alone = msgspec.structs.replace(intersection, stages=(intersection.stages[stage],))
-    faults = [_range_fault(timing, "walk_s"), _range_fault(timing, "ped_clearance_s")]
+    faults = [_range_fault(timing, name, limits) for name in ("walk_s", "ped_clearance_s")]
     faults += [fault.partition(".")[2] for fault in faults_of_crossings(alone, (timing,))]
     return ", ".join(fault for fault in faults if fault)
 

@@ -106,7 +106,14 @@ def without_conflict(situation: Situation) -> Finding | None:
         return None
     if situation.target is not None and (text := junction.new_conflicts[case.signal.stage][situation.target]):
         return Finding("I1", Reaction.REJECT, f"stage {situation.target}: {text}")
-    shown = conflict_text(conflicting_pairs(case.intersection, moving_lights(case.intersection, case.signal)))
+    return shown_conflict(junction, case.signal)
+
+
+def shown_conflict(junction: Junction, signal: SignalState) -> Finding | None:
+    """I1 on what a readable `signal` shows, whatever is asked for: two conflicting movements are for an operator."""
+    if junction.is_conflict_free:
+        return None
+    shown = conflict_text(conflicting_pairs(junction.intersection, moving_lights(junction.intersection, signal)))
     return Finding("I1", Reaction.LATCH, f"shown now: {shown}") if shown else None
 
 

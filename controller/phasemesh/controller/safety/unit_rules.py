@@ -76,10 +76,11 @@ def readback_agrees(case: ReadbackCase) -> Finding | None:
 
 
 def config_agrees(case: ConfigCase) -> Finding | None:
-    """I19: agent and cabinet follow the same intersection, times and conflicts."""
-    if not case.reported or case.reported == case.expected:
+    """I19: agent and cabinet follow the same intersection, times and conflicts; to name none is to follow another."""
+    if case.reported == case.expected:
         return None
-    detail = f"the cabinet follows configuration {case.reported[:12]}, the agent {case.expected[:12]}"
+    reported = f"configuration {case.reported[:12]}" if case.reported else "a configuration that it does not name"
+    detail = f"the cabinet follows {reported}, the agent {case.expected[:12]}"
     return Finding("I19", Reaction.LATCH, detail)
 
 

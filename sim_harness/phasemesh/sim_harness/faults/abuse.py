@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote
 
 import httpx
 
@@ -11,6 +15,13 @@ from phasemesh.contract.site import PeerAddress
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.peers.keys import generate_keypair
 from phasemesh.controller.peers.zmq_transport import ZmqTransport
+from phasemesh.sim_harness.faults.counters import (
+    HANDSHAKES_METRIC,
+    PATIENCE_S,
+    REQUESTS_METRIC,
+    Counted,
+    read_counter,
+)
 from phasemesh.sim_harness.faults.injection import Injection
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.stage import Stage
@@ -18,24 +29,46 @@ from phasemesh.sim_harness.faults.stage import Stage
 STRANGER = IntersectionId("a stranger")
 CONNECTIONS = 16
 """Connections that a dead collector leaves open at one agent."""
-WRITES: tuple[tuple[str, str], ...] = (
-    ("POST", "/v1/override"),
-    ("POST", "/v1/mode"),
-    ("POST", "/v1/faults/1/reset"),
-    ("PUT", "/v1/plan"),
-    ("DELETE", "/v1/phase"),
-    ("GET", "/../../etc/passwd"),
-    ("POST", "/v1/phase"),
+
+
+class Request(NamedTuple):
+    """A request that nobody may make without credentials; `is_known` says whether there is such an endpoint."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    is_known: bool = True
+
+
+WRITES: tuple[Request, ...] = (
+    Request("POST", "/v1/orders", b'{"kind": "release", "reason": "torture", "ttl_s": 60}'),
+    Request("POST", "/v1/orders", b'{"kind": "local", "reason": "torture", "ttl_s": 60}'),
+    Request("PUT", "/v1/plan", is_known=False),
+    Request("DELETE", "/v1/phase", is_known=False),
+    Request("GET", "/../../etc/passwd", is_known=False),
+    Request("POST", "/v1/phase", is_known=False),
 )
-"""Requests that change something or should not exist, made without any credentials."""
-REFUSALS = range(400, 500)
+"""What an agent would obey if an operator asked for it, and what it does not know at all."""
+CABINET_WRITES: tuple[Request, ...] = (
+    Request("POST", "/override", b'{"kind": "flash", "ttl_s": 60, "reason": "torture"}'),
+    Request("POST", "/preempt", b'{"kind": "fire", "ttl_s": 60, "stage": 0, "reason": "torture"}'),
+    Request("POST", "/lease", b'{"boot_id": 1000000}'),
+    Request("POST", "/faults/I1/reset", b'{"reason": "torture"}'),
+)
+"""What a cabinet would obey."""
+REFUSALS = frozenset({401, 403, 429})
+UNKNOWN = REFUSALS | {404, 405}
 
 
-class StrangeListener(Injection):
-    """Somebody with a key that nobody knows asks the targets for their messages."""
+class StrangeListener(Counted):
+    """Somebody with a key that nobody knows asks the targets for their messages, and is turned away."""
+
+    metric = HANDSHAKES_METRIC
+    what = "handshakes refused"
 
     async def begin(self) -> None:
         """Connect with a fresh key."""
+        await super().begin()
         site = self.stage.sites.site
         addresses = {
             name: PeerAddress(site.directory[name].endpoint, site.directory[name].public_key, 0)
@@ -44,14 +77,15 @@ class StrangeListener(Injection):
         self._transport = ZmqTransport(STRANGER, "tcp://127.0.0.1:*", generate_keypair(), addresses, {})
 
     async def end(self) -> None:
-        """Tell what was heard."""
+        """Tell what was heard, and that somebody knocked at all."""
+        await super().end()
         heard = len(self._transport.poll(0.0))
         self._transport.close()
         self.note(f"a stranger heard {heard} messages", is_good=heard == 0)
 
 
 class DeadCollector(Injection):
-    """A collector of metrics opens connections, asks for half a page and never reads on."""
+    """A collector of metrics opens connections, asks for half a page and never reads on; others are still answered."""
 
     async def begin(self) -> None:
         """Open the connections."""
@@ -65,38 +99,56 @@ class DeadCollector(Injection):
                     self._writers.append(writer)
 
     async def end(self) -> None:
-        """Drop them all."""
+        """Ask as a living collector would, then drop the dead ones."""
+        opened, wanted = len(self._writers), CONNECTIONS * len(self.targets)
+        self.note(f"{opened} of {wanted} connections left open", is_good=opened == wanted)
+        for name in self.targets:
+            is_told = await read_counter(self.stage, name, REQUESTS_METRIC) is not None
+            self.note(f"{name} answered others {'as ever' if is_told else 'no longer'}", is_good=is_told)
         for writer in self._writers:
             writer.transport.abort()
-        self.note(f"{len(self._writers)} connections left open", is_good=bool(self._writers))
 
 
-class UnlawfulRequests(Injection):
-    """Requests without credentials to the endpoints of the targets; each has to be refused."""
+class UnlawfulRequests(Counted):
+    """Requests without credentials to the targets and their cabinets, lawful in all else; each has to be refused."""
+
+    metric = REQUESTS_METRIC
+    what = "requests refused"
 
     def __init__(self, stage: Stage, planned: PlannedFault) -> None:
         """Nothing was asked yet."""
         super().__init__(stage, planned)
-        self._asked = 0
-        self._granted: list[str] = []
+        self._asked: Counter[int] = Counter()
+        self._granted: set[str] = set()
+
+    async def begin(self) -> None:
+        """Ask the cabinets, which write a line for each refusal, once."""
+        await super().begin()
+        for name in self.targets:
+            await self._ask_all(CABINET_WRITES, f"{self.stage.cabinet_url}/v1/cabinets/{quote(name, safe='')}")
 
     async def turn(self) -> None:
-        """Make every request once."""
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            for name in self.targets:
-                for method, path in WRITES:
-                    await self._ask(client, method, f"http://{self.stage.operators[name]}{path}")
+        """Make every request to the targets once."""
+        for name in self.targets:
+            await self._ask_all(WRITES, f"http://{self.stage.operators[name]}")
 
-    async def _ask(self, client: httpx.AsyncClient, method: str, url: str) -> None:
+    async def _ask_all(self, requests: Sequence[Request], base: str) -> None:
+        async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
+            for request in requests:
+                await self._ask(client, request, base)
+
+    async def _ask(self, client: httpx.AsyncClient, request: Request, base: str) -> None:
         with contextlib.suppress(httpx.HTTPError):
-            answer = await client.request(method, url, content=b'{"ttl_s": 1e9}')
-            self._asked += 1
-            if answer.status_code not in REFUSALS:
-                self._granted.append(f"{method} {url}: {answer.status_code}")
+            answer = await client.request(request.method, f"{base}{request.path}", content=request.body)
+            self._asked[answer.status_code] += 1
+            if answer.status_code not in (REFUSALS if request.is_known else UNKNOWN):
+                self._granted.add(f"{request.method} {request.path}: {answer.status_code}")
 
     async def end(self) -> None:
         """Tell what was granted."""
-        granted = "; ".join(sorted(set(self._granted))) or "none was granted"
+        await super().end()
+        granted = "; ".join(sorted(self._granted)) or "none was granted"
+        is_asked = self._asked[httpx.codes.UNAUTHORIZED] > 0
         self.note(
-            f"{self._asked} requests without credentials: {granted}", is_good=not self._granted and self._asked > 0
+            f"{self._asked.total()} requests without credentials: {granted}", is_good=not self._granted and is_asked
         )

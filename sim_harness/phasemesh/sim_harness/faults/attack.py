@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from phasemesh.contract.command import Command
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.service import CabinetBoard
-from phasemesh.sim_harness.agent_processes import Outfit
+from phasemesh.sim_harness.agent_processes import EndedLife, Outfit
 from phasemesh.sim_harness.faults.injection import Injection, Outcome
 from phasemesh.sim_harness.faults.means import MEANS, START_STEPS_PER_S, Place
 from phasemesh.sim_harness.faults.planned import PlannedFault
@@ -26,16 +27,20 @@ from phasemesh.sim_harness.provision import agent_proofs
 
 EVIDENCE_NAME = "faults.json"
 GIVE_UP_S = 120.0
-"""Simulated time after which a fault counts as over although something that it took is not there again."""
+"""Simulated time after which nobody waits any longer for what a fault took; the fault is then given up."""
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """One fault as it was: when it began and was over, in seconds since the beginning, and what it told."""
+    """One fault as it was: when it began and was over, in seconds since the beginning, and what it told.
+
+    It `is_given_up` where something that it took was not there again by then.
+    """
 
     planned: PlannedFault
     began_s: float
     over_s: float
     outcomes: tuple[Outcome, ...] = ()
+    is_given_up: bool = False
 
 
 class ModeChange(msgspec.Struct, frozen=True, array_like=True):
@@ -45,12 +50,32 @@ class ModeChange(msgspec.Struct, frozen=True, array_like=True):
     mode: ControlMode
 
 
+class Life(msgspec.Struct, frozen=True):
+    """One life of an agent as cabinet and harness saw it, whatever it wrote about itself.
+
+    `record` names the file below `records` that is its own. It `has_spoken` if it took its lease or commanded, and
+    `steps` are those at which it commanded, rising. It `is_orderly` if its process ended with exit code 0.
+    """
+
+    agent: IntersectionId
+    boot_id: int
+    record: str
+    has_spoken: bool
+    is_orderly: bool
+    steps: tuple[int, ...] = ()
+
+
 class Evidence(msgspec.Struct, frozen=True):
-    """What an attack leaves behind: `begin_s` is the cabinet time at which the run began."""
+    """What an attack leaves behind: `begin_s` is the cabinet time at which the run began.
+
+    `lives` are all that were started, `never_begun` the faults whose time did not come before the run ended.
+    """
 
     begin_s: float
     happened: tuple[Happened, ...]
     modes: dict[IntersectionId, tuple[ModeChange, ...]]
+    lives: tuple[Life, ...] = ()
+    never_begun: tuple[PlannedFault, ...] = ()
 
 
 class Attack:
@@ -66,6 +91,8 @@ class Attack:
         self._ending: list[Injection] = []
         self._happened: list[Happened] = []
         self._modes: dict[IntersectionId, list[ModeChange]] = {name: [] for name in stage.cabinets}
+        self._spoken: set[tuple[IntersectionId, int]] = set()
+        self._steps: dict[tuple[IntersectionId, int], set[int]] = defaultdict(set)
         self._slow_until_s: dict[float, float] = {}
 
     async def prepare(self, server: uvicorn.Server, board: CabinetBoard) -> None:
@@ -75,6 +102,7 @@ class Attack:
         stage.sites = AgentSites(common, common / "agents", stage.agents.site_keys)
         stage.service = ServiceFaults(server.config.app, board)  # type: ignore[arg-type]
         server.config.app = stage.service
+        stage.cabinet_url = f"http://{server.config.host}:{server.config.port}"
         stage.proofs = agent_proofs(common, stage.agents.site_keys)
         stage.links = self._link_board()
         await stage.links.start(self._disturbed_links())
@@ -142,8 +170,8 @@ class Attack:
 
     def _note_over(self, injection: Injection, elapsed_s: float) -> None:
         self._ending.remove(injection)
-        planned = injection.planned
-        self._happened.append(Happened(planned, planned.start_s, elapsed_s, tuple(injection.outcomes)))
+        planned, is_given_up = injection.planned, not injection.is_over
+        self._happened.append(Happened(planned, planned.start_s, elapsed_s, tuple(injection.outcomes), is_given_up))
 
     def _note_modes(self, elapsed_s: float) -> None:
         for name, cabinet in self.stage.cabinets.items():
@@ -162,20 +190,44 @@ class Attack:
     def note_lease(self, name: IntersectionId, boot_id: int) -> None:
         """The life `boot_id` of `name` took its lease."""
         self.stage.leased.add((name, boot_id))
+        self._spoken.add((name, boot_id))
 
     def note_command(self, command: Command) -> None:
         """The cabinet heard `command`, so that the life which sent it is there."""
-        self.stage.leased.add((command.intersection_id, command.boot_id))
+        life = command.intersection_id, command.boot_id
+        self.stage.leased.add(life)
+        self._spoken.add(life)
+        self._steps[life].add(command.step)
 
     async def close(self) -> None:
-        """End what is at work and write down what happened."""
+        """End what is at work, while there are agents."""
         for injection in tuple(self._active):
             await self._end(injection)
         for injection in tuple(self._ending):
             self._note_over(injection, self.stage.elapsed_s)
         await self.stage.links.close()
-        evidence = Evidence(self._begin_s, tuple(self._happened), _frozen(self._modes))
-        (self._report / EVIDENCE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(evidence)))
+
+    def write(self) -> None:
+        """Write down what happened, once all agents have ended."""
+        evidence = Evidence(
+            begin_s=self._begin_s,
+            happened=tuple(self._happened),
+            modes=_frozen(self._modes),
+            lives=tuple(self._life(each) for each in self.stage.agents.lives()),
+            never_begun=tuple(self._waiting),
+        )
+        (self._report / EVIDENCE_NAME).write_bytes(msgspec.json.encode(evidence))
+
+    def _life(self, ended: EndedLife) -> Life:
+        life = ended.agent, ended.boot_id
+        return Life(
+            agent=ended.agent,
+            boot_id=ended.boot_id,
+            record=ended.record,
+            has_spoken=life in self._spoken,
+            is_orderly=ended.exit_code == 0,
+            steps=tuple(sorted(self._steps[life])),
+        )
 
 
 def _frozen(modes: Mapping[IntersectionId, list[ModeChange]]) -> dict[IntersectionId, tuple[ModeChange, ...]]:

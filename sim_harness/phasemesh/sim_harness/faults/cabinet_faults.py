@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from multiprocessing.context import ForkServerProcess
 
-from phasemesh.contract.command import Command, CommandKind
+from phasemesh.contract.command import LEASE_RULE, Command, CommandKind
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.arbiter import CLAIMS, OverrideKind
 from phasemesh.controller.cabinet.bodies import CabinetFault
+from phasemesh.sim_harness.agent_child import EXIT_REFUSED
 from phasemesh.sim_harness.faults.injection import Injection
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.stage import Stage
 
 OVERRIDES: dict[str, OverrideKind] = {f"override-{kind.replace('_', '-')}": kind for kind in OverrideKind}
 """Means by which somebody else takes the signal, and who that is."""
-TWIN_WAIT_S = 10.0
+TWIN_WAIT_S = 60.0
+"""Longest wall time for a process to find out that it is the second one."""
+TWIN_SAYS = "another agent on this machine"
 
 
 class ServiceTrouble(Injection):
@@ -39,7 +43,7 @@ class SecondDaemon(Injection):
         """No twin lives yet."""
         super().__init__(stage, planned)
         self._twins: dict[IntersectionId, ForkServerProcess] = {}
-        self._obeyed = self._asked = 0
+        self._answers: Counter[str] = Counter()
 
     async def begin(self) -> None:
         """Start the twins."""
@@ -48,8 +52,8 @@ class SecondDaemon(Injection):
     async def turn(self) -> None:
         """Command in the name of the life before the present one."""
         for name in self.targets:
-            self._asked += 1
-            self._obeyed += self.stage.cabinets[name].command(self._command_of_past(name)).is_accepted
+            answer = self.stage.cabinets[name].command(self._command_of_past(name))
+            self._answers["obeyed" if answer.is_accepted else answer.rule] += 1
 
     def _command_of_past(self, name: IntersectionId) -> Command:
         snapshot = self.stage.cabinets[name].snapshot()
@@ -66,11 +70,15 @@ class SecondDaemon(Injection):
         )
 
     async def end(self) -> None:
-        """Tell how the twins fared; one that lives has no business to."""
-        self.note(f"{self._obeyed} of {self._asked} commands of an older life were obeyed", is_good=not self._obeyed)
+        """Tell how the twins fared; one that lives has no business to, and one that ends has to know why."""
+        told = ", ".join(f"{count} {answer}" for answer, count in sorted(self._answers.items()))
+        self.note(f"commands of an older life: {told}", is_good=set(self._answers) == {LEASE_RULE})
         for name, twin in self._twins.items():
             twin.join(TWIN_WAIT_S)
-            self.note(f"the second daemon of {name} ended with {twin.exitcode}", is_good=bool(twin.exitcode))
+            is_refused = twin.exitcode == EXIT_REFUSED
+            self.note(f"the second daemon of {name} ended with {twin.exitcode}", is_good=is_refused)
+            is_told = TWIN_SAYS in self.stage.agents.twin_log_of(name).read_text()
+            self.note(f"it {'said' if is_told else 'did not say'} that it was the second", is_good=is_told)
             if twin.is_alive():
                 twin.kill()
 

@@ -8,9 +8,10 @@ from enum import StrEnum
 import msgspec
 
 from phasemesh.sim_harness.faults import abuse, cabinet_faults, disk_faults, link_faults, process_faults, start_faults
+from phasemesh.sim_harness.faults.counters import DroppedMessages
 from phasemesh.sim_harness.faults.driver import DEAD_LOOP, UNAPPROVED
 from phasemesh.sim_harness.faults.injection import Injection
-from phasemesh.sim_harness.faults.messages import MESSAGE_TROUBLES
+from phasemesh.sim_harness.faults.messages import DROPPED_AS, MESSAGE_TROUBLES
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.policy import POLICY_MEANS
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
@@ -37,12 +38,18 @@ class Means(msgspec.Struct, frozen=True):
     """One way to inject a fault.
 
     `steps_per_s` is the most simulated seconds a wall second may hold while the fault and its recovery last, for
-    faults whose detection or healing takes wall time; None where simulated time is all that matters.
+    faults whose detection or healing takes wall time; None where simulated time is all that matters. A means that
+    `has_findings` tells something at its end, good or bad.
     """
 
     place: Place
     make: Callable[[Stage, PlannedFault], Injection]
     steps_per_s: float | None = None
+
+    @property
+    def has_findings(self) -> bool:
+        """Whether the fault itself has to tell whether the reaction was there."""
+        return self.make in _TELLING
 
 
 WIRE_STEPS_PER_S = 4.0
@@ -55,8 +62,28 @@ SERVICE_STEPS_PER_S = 10.0
 INSIDE = (WALL_JUMP, UNAPPROVED, DELAY, *MESSAGE_TROUBLES, *SENSOR_TROUBLES, *POLICY_MEANS)
 """Means that act by the schedule inside the agent alone."""
 
+_TELLING: frozenset[Callable[[Stage, PlannedFault], Injection]] = frozenset(
+    {
+        DroppedMessages,
+        abuse.DeadCollector,
+        abuse.StrangeListener,
+        abuse.UnlawfulRequests,
+        cabinet_faults.SecondDaemon,
+        cabinet_faults.TakenOver,
+        disk_faults.DiskFull,
+        disk_faults.LogFlood,
+        disk_faults.PowerCut,
+        process_faults.DeadLoop,
+        process_faults.KilledMidChange,
+        process_faults.RestartStorm,
+        start_faults.LopsidedConflicts,
+        start_faults.ShortYellow,
+    }
+)
+
 MEANS: dict[str, Means] = {
     **{name: Means(Place.AGENT, Injection) for name in INSIDE},
+    **{name: Means(Place.AGENT, DroppedMessages) for name in DROPPED_AS},
     "message-flood": Means(Place.AGENT, disk_faults.LogFlood),
     DEAD_LOOP: Means(Place.AGENT, process_faults.DeadLoop, START_STEPS_PER_S),
     "links-frozen": Means(Place.LINK, link_faults.LinksFrozen, WIRE_STEPS_PER_S),
@@ -78,7 +105,7 @@ MEANS: dict[str, Means] = {
     "config-yellow": Means(Place.START, start_faults.ShortYellow, START_STEPS_PER_S),
     "config-conflicts": Means(Place.START, start_faults.LopsidedConflicts, START_STEPS_PER_S),
     "key-rotated": Means(Place.START, start_faults.KeyRotatedFirst, WIRE_STEPS_PER_S),
-    "stranger": Means(Place.OUTSIDE, abuse.StrangeListener),
+    "stranger": Means(Place.OUTSIDE, abuse.StrangeListener, WIRE_STEPS_PER_S),
     "dead-collector": Means(Place.OUTSIDE, abuse.DeadCollector),
     "unlawful-requests": Means(Place.OUTSIDE, abuse.UnlawfulRequests, SERVICE_STEPS_PER_S),
 }

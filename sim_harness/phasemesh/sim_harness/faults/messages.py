@@ -95,3 +95,16 @@ MESSAGE_TROUBLES: dict[str, Trouble] = {
     "message-spec": _of_other_spec,
     "message-nan": _not_finite,
 }
+
+DROPPED_AS: dict[str, str] = {
+    "message-garble": "garbled",
+    "message-oversize": "oversize",
+    "message-nan": "not_finite",
+    "message-replay": "replayed",
+    "message-reorder": "replayed",
+    "message-forge": "forged",
+    "message-flood": "garbled",
+    "message-version": "version",
+    "message-spec": "spec",
+}
+"""As what a mailbox has to count the frames that it must not use."""

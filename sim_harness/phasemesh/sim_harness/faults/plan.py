@@ -10,11 +10,13 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.planned import PlannedFault
-from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Fault, Reach
+from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Fault, Reach, Variant
 
 HOUR_S = 3600.0
 SETTLE_S = 60.0
 """Time at the beginning of a run in which agents come up undisturbed."""
+LASTING_BEGIN_S = 600.0
+"""When faults begin that last longer than an hour: every detector has seen somebody by then."""
 MARGIN_S = 5.0
 """Beyond the time that a fault may take to heal, for processes to come up and for ticks to end."""
 
@@ -43,7 +45,8 @@ def plan_faults(
 
     Faults follow each other with time to heal between them; those that last very long run beside the others, on an
     agent that is spared meanwhile. The variants of a row take turns from hour to hour and from seed to seed; those
-    that need namespaces are among them only with `has_namespaces`. Equal arguments give equal plans.
+    that need namespaces are among them only with `has_namespaces`. Those that last longer than an hour come once, in
+    a run that is long enough, on an agent that is spared throughout. Equal arguments give equal plans.
 
     Raises:
         InputError: The time is too short, or the city has no links for a fault of links.
@@ -51,11 +54,10 @@ def plan_faults(
     hours = max(1, int(length_s // HOUR_S))
     block_s = min(length_s, HOUR_S)
     city = _City(seed, neighbours, has_namespaces)
-    planned = [
-        fault
-        for hour in range(hours)
-        for fault in _plan_hour(city, [ROWS[kind] for kind in kinds], seed + hour, hour * HOUR_S, block_s)
-    ]
+    rows = [ROWS[kind] for kind in kinds]
+    planned = [*_plan_lasting(city, rows, length_s)]
+    for hour in range(hours):
+        planned += _plan_hour(city, rows, seed + hour, hour * HOUR_S, block_s)
     ordered = sorted(planned, key=lambda fault: (fault.start_s, fault.fault))
     return tuple(msgspec.structs.replace(each, seed=seed * 1000 + index) for index, each in enumerate(ordered))
 
@@ -67,17 +69,47 @@ class _City:
         self.has_namespaces = has_namespaces
         self.draws = Random(seed)  # noqa: S311 (a plan must be repeatable, not secret)
         self.neighbours = neighbours
+        self.reserved: set[IntersectionId] = set()
         self._queue = sorted(neighbours)
         self.draws.shuffle(self._queue)
 
     def pick(self, *, linked: bool, spared: IntersectionId | None) -> IntersectionId:
-        """Whoever was hit longest ago, and goes to the end of the queue."""
+        """Whoever was hit longest ago, and goes to the end of the queue; nobody who is reserved."""
         for name in self._queue:
-            if name != spared and (self.neighbours[name] or not linked):
+            if name != spared and name not in self.reserved and (self.neighbours[name] or not linked):
                 self._queue.remove(name)
                 self._queue.append(name)
                 return name
         raise InputError("--faults: this city has no neighbours for a fault of links; leave such faults out")
+
+
+def _plan_lasting(city: _City, rows: Sequence[Fault], length_s: float) -> Iterator[PlannedFault]:
+    """What lasts longer than an hour, as far as the run does and somebody is left for all other faults."""
+    for row in rows:
+        for variant in row.variants:
+            fits = variant.length_s is not None and LASTING_BEGIN_S + variant.length_s + row.clean_s <= length_s
+            if fits and len(city.neighbours) > len(city.reserved) + 2:
+                name = city.pick(linked=False, spared=None)
+                city.reserved.add(name)
+                yield _planned(row, variant, (name,), (), LASTING_BEGIN_S)
+
+
+def _planned(
+    row: Fault,
+    variant: Variant,
+    targets: tuple[IntersectionId, ...],
+    peers: tuple[IntersectionId, ...],
+    start_s: float,
+) -> PlannedFault:
+    return PlannedFault(
+        fault=row.id,
+        means=variant.means,
+        targets=targets,
+        start_s=float(round(start_s)),
+        length_s=row.length_s if variant.length_s is None else variant.length_s,
+        peers=peers,
+        strength=variant.strength,
+    )
 
 
 def _plan_hour(city: _City, rows: Sequence[Fault], turn: int, begin_s: float, block_s: float) -> Iterator[PlannedFault]:
@@ -88,7 +120,8 @@ def _plan_hour(city: _City, rows: Sequence[Fault], turn: int, begin_s: float, bl
     needed_s = settle_s + max(sum(map(_room_s, short)), sum(map(_room_s, long)))
     if needed_s > block_s:
         raise InputError(f"--seconds: these faults need at least {needed_s:.0f} s, and time to heal is part of it")
-    spared = city.pick(linked=False, spared=None) if long and len(city.neighbours) > 1 else None
+    can_spare = len(city.neighbours) > len(city.reserved) + 1
+    spared = city.pick(linked=False, spared=None) if long and can_spare else None
     yield from _in_turn(city, long, turn, begin_s + settle_s, block_s - settle_s, on=spared)
     yield from _in_turn(city, short, turn, begin_s + settle_s, block_s - settle_s, spared=spared)
 
@@ -113,18 +146,14 @@ def _in_turn(
     now_s = begin_s
     for row, pause in zip(rows, pauses, strict=False):
         now_s += spare_s * pause / sum(pauses)
-        variants = [each for each in row.variants if city.has_namespaces or not each.needs_namespaces]
+        variants = [
+            each
+            for each in row.variants
+            if each.length_s is None and (city.has_namespaces or not each.needs_namespaces)
+        ]
         variant = variants[turn % len(variants)]
         targets, peers = _REACHES[row.reach](city, on, spared)
-        yield PlannedFault(
-            fault=row.id,
-            means=variant.means,
-            targets=targets,
-            start_s=float(round(now_s)),
-            length_s=row.length_s,
-            peers=peers,
-            strength=variant.strength,
-        )
+        yield _planned(row, variant, targets, peers, now_s)
         now_s += _room_s(row)
 
 

@@ -9,10 +9,10 @@ import msgspec
 
 from phasemesh.contract.detection import INVALID_READING, LaneReading
 
-FAULT_CODE = 210.0
+FAULT_CODES = tuple(float(code) for code in range(210, 218))
 """NTCIP 1202 reports a broken detector as an occupancy from 210 to 217; read as vehicles it is merely many."""
-FLUTTER_VEH = 4.0
-"""Arrivals a second of a detector that flutters: 240 a minute, far above the 60 a minute of a plausible one."""
+FLUTTER_VEH = 20.0
+"""Arrivals at every look of a detector that flutters: far above the 60 a minute of a plausible one, at any tick."""
 
 
 def _with_queue(value: float) -> Callable[[LaneReading, int], LaneReading]:
@@ -20,6 +20,10 @@ def _with_queue(value: float) -> Callable[[LaneReading, int], LaneReading]:
         return msgspec.structs.replace(reading, queue_veh=value, vehicles_150m_veh=value)
 
     return broken
+
+
+def _code(reading: LaneReading, step: int) -> LaneReading:
+    return _with_queue(FAULT_CODES[step // 2 % len(FAULT_CODES)])(reading, step)
 
 
 def _with_wait(value: float) -> Callable[[LaneReading, int], LaneReading]:
@@ -74,7 +78,7 @@ SENSOR_TROUBLES: dict[str, Callable[[LaneReading, int], LaneReading]] = {
     "detector-nan": _with_queue(math.nan),
     "detector-infinite": _with_queue(math.inf),
     "detector-negative": _with_wait(-1.0),
-    "detector-code": _with_queue(1e3 + FAULT_CODE),
+    "detector-code": _code,
     "detector-stuck-on": _stuck_on,
     "detector-stuck-off": _stuck_off,
     "detector-flutter": _flutter,

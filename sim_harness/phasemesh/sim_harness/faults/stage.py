@@ -30,6 +30,7 @@ class Stage:
         """Reach `agents` and `cabinets`; `start` begins a new life of an agent, `leave` ends the wait for one.
 
         `operators` are the addresses of the agents' own endpoints; `network` is that of agents in namespaces.
+        What has no value yet is there once the attack is prepared; `cabinet_url` is where all cabinets are served.
         """
         self.agents = agents
         self.cabinets = cabinets
@@ -39,6 +40,7 @@ class Stage:
         self.network = network
         self.elapsed_s = 0.0
         self.leased: set[tuple[IntersectionId, int]] = set()
+        self.cabinet_url: str
         self.links: LinkBoard
         self.service: ServiceFaults
         self.sites: AgentSites

@@ -8,9 +8,8 @@ from random import Random
 import msgspec
 
 from phasemesh.contract.units import IntersectionId
+from phasemesh.sim_harness.agent_child import EXIT_REFUSED
 from phasemesh.sim_harness.faults.process_faults import Killed
-
-EXIT_REFUSED = 2
 
 
 class SpoiledStart(Killed):
@@ -68,7 +67,10 @@ class BundleAltered(BundleMissing):
 
 
 class ShortYellow(SpoiledStart):
-    """The description asks for a yellow that nobody could react to; the agent must not start."""
+    """The description asks for a yellow that nobody could react to; the agent must not start, and must say why."""
+
+    says = "yellow_s"
+    """What the log of the refused start names."""
 
     def spoil(self, name: IntersectionId) -> None:
         """Sign a yellow of half a second."""
@@ -81,11 +83,15 @@ class ShortYellow(SpoiledStart):
         for name in self.targets:
             code = self.stage.agents.exit_code_of(name)
             self.note(f"start refused with exit code {code}", is_good=code == EXIT_REFUSED)
+            last = (self.stage.agents.log_of(name).read_text().splitlines() or [""])[-1]
+            self.note(f"it said: {last}", is_good=self.says in last)
         await super().end()
 
 
 class LopsidedConflicts(ShortYellow):
-    """The conflict matrix is not symmetric; the agent must not start."""
+    """The conflict matrix is not symmetric; the agent must not start, and must say why."""
+
+    says = "must be symmetric"
 
     def spoil(self, name: IntersectionId) -> None:
         """Sign a matrix in which one movement conflicts with another but not the other way round."""

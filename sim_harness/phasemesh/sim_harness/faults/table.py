@@ -37,7 +37,8 @@ class Variant(msgspec.Struct, frozen=True):
     """One way to inject a fault: its means and strength, and the least depth by which the targets must show it.
 
     `deepest` is how far they may fall where that is less than the row allows. What `needs_namespaces` is left out of
-    the plan where agents have no network namespaces of their own.
+    the plan where agents have no network namespaces of their own. What takes a `length_s` of its own, longer than an
+    hour, has no turn: it is injected once in a run that is long enough, beside all others.
     """
 
     means: str
@@ -45,6 +46,7 @@ class Variant(msgspec.Struct, frozen=True):
     least: Depth = Depth.COORDINATED
     deepest: Depth | None = None
     needs_namespaces: bool = False
+    length_s: float | None = None
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -182,10 +184,11 @@ FAULTS: tuple[Fault, ...] = (
             Variant("detector-stuck-on"),
             Variant("detector-flutter"),
             Variant("detector-silent"),
-            Variant("detector-stuck-off"),
+            Variant("detector-stuck-off", length_s=3900.0),
         ),
         420.0,
-        _LOST,
+        # Other faults run beside it, which may cost it its neighbours; its own policy it must keep.
+        Depth.ISOLATED,
         (CITY, "sim_harness/test_fault_sensors.py"),
     ),
     Fault(
@@ -200,7 +203,12 @@ FAULTS: tuple[Fault, ...] = (
         ),
         30.0,
         _GONE,
-        (CITY, "sim_harness/test_fault_cabinets.py", "sim_harness/test_namespace_faults.py"),
+        (
+            CITY,
+            "sim_harness/test_fault_cabinets.py",
+            "sim_harness/test_namespace_faults.py",
+            "controller/test_dead_cabinet.py",
+        ),
     ),
     Fault(
         "F12",
@@ -249,7 +257,7 @@ FAULTS: tuple[Fault, ...] = (
         (Variant("power-cut", least=_GONE),),
         30.0,
         _GONE,
-        (CITY, "sim_harness/test_fault_disks.py"),
+        (CITY, "sim_harness/test_fault_disks.py", "sim_harness/test_fault_findings.py"),
     ),
     Fault(
         "F17",
@@ -258,7 +266,7 @@ FAULTS: tuple[Fault, ...] = (
         (Variant("disk-full"),),
         60.0,
         _LOST,
-        (CITY, "sim_harness/test_fault_disks.py"),
+        (CITY, "sim_harness/test_fault_disks.py", "sim_harness/test_fault_findings.py"),
     ),
     Fault(
         "F18",
@@ -267,7 +275,7 @@ FAULTS: tuple[Fault, ...] = (
         (Variant("message-flood"),),
         30.0,
         _LOST,
-        (CITY, "sim_harness/test_fault_disks.py"),
+        (CITY, "sim_harness/test_fault_disks.py", "sim_harness/test_fault_findings.py"),
         reach=Reach.LINKED,
     ),
     Fault(
@@ -306,7 +314,7 @@ FAULTS: tuple[Fault, ...] = (
         (Variant("second-daemon"),),
         20.0,
         _LOST,
-        (CITY,),
+        (CITY, "sim_harness/test_fault_findings.py"),
     ),
     Fault(
         "F23",
@@ -349,7 +357,7 @@ FAULTS: tuple[Fault, ...] = (
         (Variant("config-yellow", least=_GONE), Variant("config-conflicts", least=_GONE)),
         30.0,
         _GONE,
-        (CITY,),
+        (CITY, "sim_harness/test_fault_findings.py"),
     ),
     Fault(
         "F27",

@@ -116,8 +116,8 @@ def _warnings(result: RunResult) -> list[str]:
         warnings.append(unsafe_line(result))
     if not result.is_complete:
         warnings.append(
-            f"This run was interrupted after {result.seconds:,.0f} simulated seconds. All numbers cover that part only "
-            "and cannot be compared with complete runs."
+            f"This run was interrupted after {result.seconds:,.0f} simulated seconds{_because(result)}. All numbers "
+            "cover that part only and cannot be compared with complete runs."
         )
     if result.is_locked:
         warnings.append(
@@ -128,6 +128,10 @@ def _warnings(result: RunResult) -> list[str]:
             f"Agents lost during the run: {', '.join(result.lost_agents)}. Their cabinets went on by their own plans."
         )
     return [banner(text) for text in warnings]
+
+
+def _because(result: RunResult) -> str:
+    return f": {result.why_incomplete.rstrip('.')}" if result.why_incomplete else ""
 
 
 def _comparison(material: RunMaterial) -> list[str]:

@@ -15,8 +15,10 @@ from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.screen import Screen
 from phasemesh.sim_harness.sumo.network import read_network
+from phasemesh.sim_harness.torture.collisions import junction_arguments
 from phasemesh.sim_harness.torture.demand import repeat_demand
 from phasemesh.sim_harness.torture.judge import Judgement, judge
+from phasemesh.sim_harness.torture.pages import JUDGEMENT_NAME, PAGE_NAME
 from phasemesh.sim_harness.worker import run_apart
 
 TORTURED, CALM, DEMAND = "tortured", "calm", "demand"
@@ -72,22 +74,38 @@ def request_of(course: Course, folder: str, faults: tuple[PlannedFault, ...]) ->
     )
 
 
+def requests_of(course: Course, faults_text: str) -> tuple[RunRequest, RunRequest]:
+    """The run of `course` under the faults that `faults_text` names, and the same run without; both look for crashes.
+
+    Raises:
+        PhasemeshError: There are no such runs, in one line.
+    """
+    kinds = chosen_kinds(faults_text)
+    faults = plan_faults(course.seed, streets_of(course), length_s(course), kinds, has_namespaces=course.has_namespaces)
+    tortured = request_of(course, TORTURED, faults)
+    calm = msgspec.structs.replace(
+        request_of(course, CALM, ()), agents=AgentsMode.INPROCESS.value, keeps_records=False, has_namespaces=False
+    )
+    return _looking(tortured), _looking(calm)
+
+
+def _looking(request: RunRequest) -> RunRequest:
+    return msgspec.structs.replace(request, sumo_args=junction_arguments(Path(request.report)))
+
+
 def run_torture(course: Course, faults_text: str) -> Judgement:
     """Run the city of `course` under the faults that `faults_text` names, and again without; judge it.
 
     Raises:
-        PhasemeshError: The run cannot be made, in one line.
+        PhasemeshError: A run cannot be made, or came to an end of its own, in one line.
     """
-    kinds = chosen_kinds(faults_text)
-    faults = plan_faults(course.seed, streets_of(course), length_s(course), kinds, has_namespaces=course.has_namespaces)
-    request = request_of(course, TORTURED, faults)
-    city = City(resolve(request), screen := Screen(f"{course.scenario} under {len(faults)} faults"))
-    with screen:
-        tortured = city.run()
+    attacked, undisturbed = requests_of(course, faults_text)
+    options = resolve(attacked)
+    for name in (PAGE_NAME, JUDGEMENT_NAME):
+        # Of an earlier run; should this one die, nothing here may look like its judgement.
+        (course.report / name).unlink(missing_ok=True)
+    with Screen(f"{course.scenario} under {len(attacked.faults)} faults") as screen:
+        tortured = City(options, screen).run()
     screen.note("the same run without faults")
-    calm = run_apart(
-        msgspec.structs.replace(
-            request, report=str(course.report / CALM), faults=(), agents=AgentsMode.INPROCESS.value, keeps_records=False
-        )
-    )
-    return judge(course.report / TORTURED, tortured, calm)
+    calm = run_apart(undisturbed)
+    return judge(Path(attacked.report), tortured, Path(undisturbed.report), calm)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from phasemesh.contract.messages import ECHOLESS_VERSION
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened
-from phasemesh.sim_harness.faults.messages import OLD_VERSION
-from phasemesh.sim_harness.faults.planned import PlannedFault
+from phasemesh.sim_harness.faults.means import MEANS
 from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Depth, Fault, Variant
 from phasemesh.sim_harness.result import RunResult
-from phasemesh.sim_harness.torture.timeline import LostRecords, Timeline, lost_records, read_timelines
+from phasemesh.sim_harness.torture.collisions import Collisions, read_collisions
+from phasemesh.sim_harness.torture.losses import LostRecords, lost_records
+from phasemesh.sim_harness.torture.timeline import Timeline, read_timelines
+from phasemesh.sim_harness.torture.witnesses import WITNESSES, Scene
 
 ON_THE_WAY_TICKS = 1.0
 """An agent counts the age of a message from its arrival, which may be in the tick after that of its sending."""
@@ -44,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A run under attack beside the same run without; `failures` are those of the run as a whole."""
+    """A run under attack beside the same run without, `calm`; `failures` are those of the run as a whole."""
 
     scenario: str
     seed: int
@@ -52,6 +53,8 @@ class Judgement(msgspec.Struct, frozen=True):
     tortured: RunResult
     calm: RunResult
     lost: LostRecords
+    collisions: Collisions
+    calm_collisions: Collisions
     verdicts: tuple[Verdict, ...]
     failures: tuple[str, ...]
 
@@ -64,11 +67,12 @@ class Judgement(msgspec.Struct, frozen=True):
         )
 
 
-def judge(folder: Path, tortured: RunResult, calm: RunResult) -> Judgement:
-    """Judge the run under attack that left its outputs in `folder` against the run `calm`."""
+def judge(folder: Path, tortured: RunResult, calm_folder: Path, calm: RunResult) -> Judgement:
+    """Judge the run under attack that left its outputs in `folder` against the run `calm` that left `calm_folder`."""
     evidence = msgspec.json.decode((folder / EVIDENCE_NAME).read_bytes(), type=Evidence)
     timelines = read_timelines(folder, evidence)
-    lost = lost_records(folder)
+    lost = lost_records(folder, evidence.lives)
+    crashed = read_collisions(folder), read_collisions(calm_folder)
     happened = sorted(evidence.happened, key=lambda each: each.began_s)
     verdicts = tuple(_verdict(each, timelines, happened, tortured) for each in happened if each.planned.fault in ROWS)
     return Judgement(
@@ -78,20 +82,31 @@ def judge(folder: Path, tortured: RunResult, calm: RunResult) -> Judgement:
         tortured=tortured,
         calm=calm,
         lost=lost,
+        collisions=crashed[0],
+        calm_collisions=crashed[1],
         verdicts=verdicts,
-        failures=tuple(_failures_of_run(tortured, calm, lost)),
+        failures=(
+            *_failures_of_run(tortured, lost),
+            *crashed[0].more_than(crashed[1]),
+            *_failures_of_pair(tortured, calm),
+            *(f"{each.fault} was due at {each.start_s:.0f} s and never began" for each in evidence.never_begun),
+        ),
     )
 
 
-def _failures_of_run(tortured: RunResult, calm: RunResult, lost: LostRecords) -> Iterator[str]:
+def _failures_of_pair(tortured: RunResult, calm: RunResult) -> Iterator[str]:
+    """Why the two runs cannot be compared."""
     if not tortured.is_complete:
-        yield "the run was interrupted"
+        yield f"the run was interrupted: {tortured.why_incomplete or 'Ctrl-C'}"
+    if not calm.is_complete:
+        yield f"the run without faults was interrupted: {calm.why_incomplete or 'Ctrl-C'}"
+
+
+def _failures_of_run(tortured: RunResult, lost: LostRecords) -> Iterator[str]:
     if tortured.monitor_trips:
         yield f"the monitor tripped {tortured.monitor_trips} times: {'; '.join(tortured.monitor_findings[:3])}"
-    if tortured.collisions > calm.collisions:
-        yield f"{tortured.collisions} collisions, {calm.collisions} without faults"
     if lost.undeclared:
-        yield f"{lost.undeclared} records are missing without being declared"
+        yield f"{lost.undeclared} records are missing without being declared: {'; '.join(lost.findings[:3])}"
     if tortured.lost_agents:
         yield f"agents lost for good: {', '.join(tortured.lost_agents)}"
     if tortured.latched_faults:
@@ -109,10 +124,11 @@ def _verdict(
     recoveries = [timeline.recovered_s(each.over_s) for timeline in targets]
     known = [at_s for at_s in recoveries if at_s is not None]
     recovered_s = max(known) - each.over_s if len(known) == len(recoveries) else None
+    scene = Scene(planned, each.over_s, window[1], result.tick_s, timelines)
     failures = [*_failures_of_depth(row, each, targets), *_failures_of_recovery(recovered_s, allowed_s)]
     failures += _failures_of_age(window, targets)
-    failures += _UNSEEN[planned.means](planned, window, timelines) if planned.means in _UNSEEN else ()
-    failures += [outcome.text for outcome in each.outcomes if not outcome.is_good]
+    failures += WITNESSES[planned.means](scene) if planned.means in WITNESSES else ()
+    failures += _failures_of_end(each)
     failures += _failures_of_others(each, window, timelines, happened)
     return Verdict(
         fault=row.id,
@@ -133,44 +149,29 @@ def _verdict(
 def _failures_of_depth(row: Fault, each: Happened, targets: list[Timeline]) -> Iterator[str]:
     """A target that fell too far, or a fault that nobody noticed, which then proves nothing."""
     window = each.planned.start_s, each.over_s
-    deepest = max(timeline.deepest(*window) for timeline in targets)
+    depths = [timeline.deepest(*window) for timeline in targets]
+    deepest, shallowest = max(depths), min(depths)
     variant = _variant(row, each)
     allowed = row.deepest if variant.deepest is None else variant.deepest
     if deepest > allowed:
         yield f"fell to {deepest.name}, may fall to {allowed.name}"
-    if deepest < variant.least:
-        yield f"fell only to {deepest.name}: the fault had no effect"
+    if shallowest < variant.least:
+        yield f"fell only to {shallowest.name}: the fault had no effect"
+
+
+def _failures_of_end(each: Happened) -> Iterator[str]:
+    """What the fault itself found wrong, a fault that was never over, and one that should have told and did not."""
+    yield from (outcome.text for outcome in each.outcomes if not outcome.is_good)
+    if each.is_given_up:
+        yield f"given up at {each.over_s:.0f} s: what it took was not there again"
+    if MEANS[each.planned.means].has_findings and not each.outcomes:
+        yield "told nothing of what it found"
 
 
 def _failures_of_age(window: tuple[float, float], targets: list[Timeline]) -> Iterator[str]:
     """Messages that were used although they were too old, by whatever way they came late (invariant I22)."""
     if (ticks := max(timeline.stale_ticks(*window) for timeline in targets)) > ON_THE_WAY_TICKS:
         yield f"used a message that had outlived its limit by {ticks:g} ticks"
-
-
-def _failures_of_echo(
-    planned: PlannedFault, window: tuple[float, float], timelines: Mapping[IntersectionId, Timeline]
-) -> Iterator[str]:
-    """Peers that did not tell that a target does not hear them: their own inputs are sound all the while (F21)."""
-    for peer in planned.peers:
-        for name in sorted(frozenset(planned.targets) - timelines[peer].unheard_by(*window)):
-            yield f"{peer} did not tell that {name} does not hear it"
-
-
-def _failures_of_upgrade(
-    planned: PlannedFault, window: tuple[float, float], timelines: Mapping[IntersectionId, Timeline]
-) -> Iterator[str]:
-    """Targets that used no message of the version before, although they got no other (F30)."""
-    for name in planned.targets:
-        if ECHOLESS_VERSION not in timelines[name].versions(*window):
-            yield f"{name} used no message of version {ECHOLESS_VERSION}"
-
-
-_UNSEEN: dict[str, Callable[[PlannedFault, tuple[float, float], Mapping[IntersectionId, Timeline]], Iterator[str]]] = {
-    "links-cut": _failures_of_echo,
-    OLD_VERSION: _failures_of_upgrade,
-}
-"""Means whose effect is no change of the depth: who has to show it, and how."""
 
 
 def _variant(row: Fault, each: Happened) -> Variant:

@@ -12,7 +12,7 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence
 from phasemesh.sim_harness.faults.table import Depth
 from phasemesh.sim_harness.report.figures import BLUE, OTHERS, PALE, VERMILION, new_figure, plain, png, tidy
-from phasemesh.sim_harness.report.page import banner, fact_table, heading, page, paragraph, picture, table
+from phasemesh.sim_harness.report.page import banner, fact_table, folded_list, heading, page, paragraph, picture, table
 from phasemesh.sim_harness.torture.judge import Judgement, Verdict
 from phasemesh.sim_harness.torture.timeline import Timeline, read_timelines
 
@@ -80,7 +80,9 @@ def total_rows(judgement: Judgement) -> list[tuple[str, str]]:
     return [
         ("Faults injected", f"{len(judgement.verdicts):,}, of which {failed:,} did not go as required"),
         ("Trips of the monitor", f"{tortured.monitor_trips:,}"),
-        ("Collisions", f"{tortured.collisions:,} with faults, {calm.collisions:,} without"),
+        ("Collisions on the street", _both(judgement, "street")),
+        ("Crashes inside junctions, both vehicles moving", _both(judgement, "crashes")),
+        ("Overlaps inside junctions with a vehicle that waits", _both(judgement, "overlaps")),
         ("Records", f"{judgement.lost.declared:,} lost and declared, {judgement.lost.undeclared:,} lost in silence"),
         ("Delay", f"{tortured.delay_s:,.2f} s with faults, {calm.delay_s:,.2f} s without{ratio}"),
         ("Fallback ticks", f"{tortured.fallback_ticks:,} of {tortured.ticks:,}"),
@@ -89,11 +91,17 @@ def total_rows(judgement: Judgement) -> list[tuple[str, str]]:
     ]
 
 
+def _both(judgement: Judgement, what: str) -> str:
+    """A count of collisions in both runs."""
+    return f"{getattr(judgement.collisions, what):,} with faults, {getattr(judgement.calm_collisions, what):,} without"
+
+
 def _page(judgement: Judgement, run_folder: Path) -> str:
     evidence = msgspec.json.decode((run_folder / EVIDENCE_NAME).read_bytes(), type=Evidence)
     parts = [paragraph(f"Seed {judgement.seed}, {judgement.seconds:,.0f} s simulated.", "soft")]
     parts += [banner(failure) for failure in judgement.all_failures]
     parts += [heading("The run as a whole"), fact_table(total_rows(judgement))]
+    parts += [folded_list("What is wrong with the records", judgement.lost.findings)] if judgement.lost.findings else []
     parts += [heading("How deep the agents stood"), picture(depth_png(read_timelines(run_folder, evidence)), CAPTION)]
     parts += [heading("Every fault"), table(HEADERS, verdict_rows(judgement))]
     told = [(f"{each.fault} at {each.at_s:,.0f} s", "; ".join(each.outcomes)) for each in judgement.verdicts]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from phasemesh.contract.command import CommandKind
 from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.errors import RecordError
 from phasemesh.contract.units import IntersectionId
-from phasemesh.controller.telemetry.records import Gap, RecordHeader, Source, TickRecord, read_records
+from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.safety.detectors import DetectorFaultKind
+from phasemesh.controller.telemetry.records import RecordHeader, Source, TickRecord, read_records
 from phasemesh.sim_harness.faults.attack import Evidence, ModeChange
 from phasemesh.sim_harness.faults.table import Depth
 
@@ -31,6 +34,12 @@ class Moment(msgspec.Struct, frozen=True):
     `stale_ticks` is by how many ticks the oldest message that was used had outlived its limit, by its own step, which
     all agents count alike in lockstep. `unheard_by` are the neighbours of which the agent knew that they do not hear
     it, `versions` the wire versions of the messages that were used.
+
+    `tick` counts from 0 within the life `boot_id`. `in_force` is why the agent stood where it did, `is_command`
+    whether it asked for a stage, and `rule` the one by which the cabinet refused that. `clock_step_s` is the jump of
+    the wall clock that it noticed. `first_lane` is what it held against the detectors of its first lane, which faults
+    of detectors hit, and `is_called` whether that lane called at the tick before; `resume_s` is how long the agent
+    has to keep away from a cabinet that others took.
     """
 
     at_s: float
@@ -39,16 +48,15 @@ class Moment(msgspec.Struct, frozen=True):
     stale_ticks: float = 0.0
     unheard_by: frozenset[IntersectionId] = frozenset()
     versions: frozenset[int] = frozenset()
-
-
-class LostRecords(msgspec.Struct, frozen=True):
-    """Records that are missing: those that a file declares, by a gap or a damaged spot, and those that it does not."""
-
-    declared: int = 0
-    undeclared: int = 0
-
-    def __add__(self, other: LostRecords) -> LostRecords:
-        return LostRecords(self.declared + other.declared, self.undeclared + other.undeclared)
+    boot_id: int = 0
+    tick: int = 1
+    in_force: frozenset[LadderEvent] = frozenset()
+    is_command: bool = True
+    rule: str = ""
+    clock_step_s: float = 0.0
+    first_lane: DetectorFaultKind | None = None
+    is_called: bool = False
+    resume_s: float = 0.0
 
 
 class Timeline:
@@ -62,7 +70,7 @@ class Timeline:
 
     def deepest(self, from_s: float, to_s: float) -> Depth:
         """The worst depth between two times, both included."""
-        seen = [moment.depth for moment in self._within(from_s, to_s)]
+        seen = [moment.depth for moment in self.moments(from_s, to_s)]
         return max((*seen, *self._mode_depths(from_s, to_s)), default=Depth.COORDINATED)
 
     def fallback_ticks(self, from_s: float, to_s: float, tick_s: float) -> int:
@@ -72,19 +80,19 @@ class Timeline:
             for change, until_s in self._spans()
             if change.mode is ControlMode.OWN_PLAN and change.since_s < to_s and until_s > from_s
         )
-        return sum(moment.is_fallback for moment in self._within(from_s, to_s)) + round(own_plan_s / tick_s)
+        return sum(moment.is_fallback for moment in self.moments(from_s, to_s)) + round(own_plan_s / tick_s)
 
     def stale_ticks(self, from_s: float, to_s: float) -> float:
         """By how much messages that were used between two times had outlived their limit at most, in ticks."""
-        return max((moment.stale_ticks for moment in self._within(from_s, to_s)), default=0.0)
+        return max((moment.stale_ticks for moment in self.moments(from_s, to_s)), default=0.0)
 
     def unheard_by(self, from_s: float, to_s: float) -> frozenset[IntersectionId]:
         """The neighbours of which the agent told between two times that they do not hear it."""
-        return frozenset().union(*(moment.unheard_by for moment in self._within(from_s, to_s)))
+        return frozenset().union(*(moment.unheard_by for moment in self.moments(from_s, to_s)))
 
     def versions(self, from_s: float, to_s: float) -> frozenset[int]:
         """The wire versions of the messages that were used between two times."""
-        return frozenset().union(*(moment.versions for moment in self._within(from_s, to_s)))
+        return frozenset().union(*(moment.versions for moment in self.moments(from_s, to_s)))
 
     def recovered_s(self, from_s: float) -> float | None:
         """The first time from `from_s` on at which the agent is coordinated and its cabinet obeys it."""
@@ -95,6 +103,15 @@ class Timeline:
                     return moment.at_s
         return None
 
+    def moments(self, from_s: float, to_s: float) -> list[Moment]:
+        """The ticks of the agent between two times, both included."""
+        return self._moments[bisect_left(self._times_s, from_s) : bisect_right(self._times_s, to_s)]
+
+    def spans(self, modes: Collection[ControlMode], from_s: float, to_s: float) -> list[tuple[float, float]]:
+        """When the cabinet was in one of `modes`: beginnings and ends of those spans that began between two times."""
+        spans = ((change.since_s, until_s) for change, until_s in self._spans() if change.mode in modes)
+        return [span for span in spans if from_s <= span[0] <= to_s]
+
     def points(self) -> list[tuple[float, Depth]]:
         """Every change of depth, for a plot."""
         events = sorted({moment.at_s for moment in self._moments} | {change.since_s for change in self._modes})
@@ -104,9 +121,6 @@ class Timeline:
             if not points or points[-1][1] is not depth:
                 points.append((at_s, depth))
         return points
-
-    def _within(self, from_s: float, to_s: float) -> list[Moment]:
-        return self._moments[bisect_left(self._times_s, from_s) : bisect_right(self._times_s, to_s)]
 
     def _spans(self) -> Iterator[tuple[ModeChange, float]]:
         ends = [change.since_s for change in self._modes[1:]]
@@ -158,6 +172,8 @@ def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
     used = [peer.message for peer in record.peers if peer.is_fresh and peer.message is not None]
     oldest_step = min((message.step for message in used), default=record.step)
     oldest_ticks = (record.step - oldest_step) / header.steps_per_tick
+    lane = header.intersection.lanes[0].id
+    refused = record.applied is not None and not record.applied.is_accepted
     return Moment(
         at_s=record.snapshot.now_s - begin_s,
         depth=depth,
@@ -165,27 +181,13 @@ def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
         stale_ticks=max(0.0, oldest_ticks - header.stale_after_ticks),
         unheard_by=frozenset(peer.peer for peer in record.peers if peer.hears_us is False),
         versions=frozenset(message.version for message in used),
+        boot_id=header.boot_id,
+        tick=record.tick,
+        in_force=frozenset(record.in_force),
+        is_command=record.kind is CommandKind.STAGE,
+        rule=record.applied.rule if refused and record.applied is not None else "",
+        clock_step_s=record.circumstances.clock_step_s,
+        first_lane=next((fault.kind for fault in record.detector_faults if fault.lane == lane), None),
+        is_called=record.history_before.lane_call_s[0] is not None,
+        resume_s=header.unit.resume_s,
     )
-
-
-def lost_records(folder: Path) -> LostRecords:
-    """What is missing in the records of a run; ticks of one life are numbered, so that no hole goes unseen."""
-    return sum((_lost_in(path) for path in record_files(folder)), LostRecords())
-
-
-def _lost_in(path: Path) -> LostRecords:
-    """Holes in the numbers of the ticks of one file; a gap says how many are missing, a damaged spot holds one."""
-    try:
-        items = list(read_records(path)[1])
-    except RecordError:
-        return LostRecords(declared=1)
-    lost, covered = LostRecords(), 0
-    expected: int | None = None
-    for item in items:
-        if isinstance(item, TickRecord):
-            missing = 0 if expected is None else item.tick - expected
-            lost += LostRecords(min(covered, missing), max(0, missing - covered))
-            expected, covered = item.tick + 1, 0
-        else:
-            covered += item.count if isinstance(item, Gap) else 1
-    return lost + LostRecords(declared=covered)
