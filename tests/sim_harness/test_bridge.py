@@ -11,10 +11,10 @@ import pytest
 from agent_factories import make_cabinet
 from factories import make_intersection, make_timings
 from phasemesh.contract.command import Command, CommandKind
-from phasemesh.contract.detection import ControlMode, LaneReading
+from phasemesh.contract.detection import INVALID_READING, ControlMode, LaneReading
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.cabinet.cabinet import Cabinet
-from phasemesh.sim_harness.bridge import SAMPLE_EVERY_S, Bridge
+from phasemesh.sim_harness.bridge import SAMPLE_EVERY_S, Bridge, Disturb, Readings
 from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
 from phasemesh.sim_harness.sumo.connection import VehicleOnLane
 from phasemesh.sim_harness.sumo.network import CityNetwork, SignalSite
@@ -121,7 +121,9 @@ class Stage(NamedTuple):
         return Command(name, 1, seq, self.bridge.step_count, now_s, kind, 0, approved_s=now_s)
 
 
-def make_stage(names: tuple[IntersectionId, ...] = (EAST, WEST), *, is_watched: bool = False) -> Stage:
+def make_stage(
+    names: tuple[IntersectionId, ...] = (EAST, WEST), *, is_watched: bool = False, disturb: Disturb | None = None
+) -> Stage:
     """Two crossings in the order `names`; without cabinets when they are only watched."""
     log: list[str] = []
     simulation = FakeSimulation(log)
@@ -133,7 +135,9 @@ def make_stage(names: tuple[IntersectionId, ...] = (EAST, WEST), *, is_watched: 
     }
     timings = {each.id: make_timings(each) for each in network.intersections}
     monitor = CityMonitor(network.intersections, None if is_watched else timings)
-    bridge = Bridge(simulation, network, cabinets, monitor, steps_per_tick=STEPS_PER_TICK, begin_s=BEGIN_S)
+    bridge = Bridge(
+        simulation, network, cabinets, monitor, steps_per_tick=STEPS_PER_TICK, begin_s=BEGIN_S, disturb=disturb
+    )
     return Stage(bridge, simulation, cabinets, log)
 
 
@@ -329,3 +333,24 @@ def test_a_signal_that_runs_itself_is_judged_and_has_nothing_to_latch() -> None:
     stage.bridge.step()
 
     assert [str(trip) for trip in stage.bridge.monitor.trips] == ["west at 1000 s: movements 0 and 1 conflict in GGrr"]
+
+
+def test_cabinets_hear_what_detectors_are_disturbed_to() -> None:
+    """The bridge keeps the truth, and counts its queues; the step of the cabinets is told to whoever disturbs."""
+    steps: list[int] = []
+
+    def silenced(readings: Readings, step: int) -> Readings:
+        steps.append(step)
+        return {name: (INVALID_READING,) * len(lanes) for name, lanes in readings.items()}
+
+    stage = make_stage(disturb=silenced)
+    stage.bridge.begin()
+    stage.bridge.step()
+
+    for name, cabinet in stage.cabinets.items():
+        heard = cabinet.readings[0]
+        assert heard is not None
+        assert set(heard) == {INVALID_READING}
+        assert sum(reading.queue_veh for reading in stage.bridge.readings[name]) == 2.0
+        assert stage.bridge.tallies[name].queue_veh == 2.0
+    assert steps == [0, 1]

@@ -14,6 +14,7 @@ from phasemesh.contract.errors import MissingExtraError, ScenarioError
 from phasemesh.contract.intersection import Turn, crossing_length_m, faults_of_intersection
 from phasemesh.contract.timing import PROFILES, faults_of_crossings, stage_timings
 from phasemesh.sim_harness.scenarios import generated
+from phasemesh.sim_harness.scenarios.cache import cache_folder
 from phasemesh.sim_harness.scenarios.generated import GridRecipe, demand, parse_grid, people
 from phasemesh.sim_harness.scenarios.registry import find_scenario, list_scenarios
 from phasemesh.sim_harness.sumo.binaries import sumo_home, sumo_program
@@ -83,7 +84,9 @@ def test_an_unknown_scenario_names_the_known_ones(name: str) -> None:
     message = str(caught.value)
     assert name in message
     assert "\n" not in message
-    assert all(known in message for known in ("grid3x3", "walk2x2", "cologne8", "gridNxM", "walkNxM", ".sumocfg"))
+    assert all(
+        known in message for known in ("grid3x3", "walk2x2", "cologne8", "gridNxM", "walkNxM", "city:SEED", ".sumocfg")
+    )
 
 
 def test_a_missing_configuration_is_refused() -> None:
@@ -96,7 +99,7 @@ def test_every_listed_scenario_states_source_and_licence() -> None:
     """The table tells where each scenario comes from and under which terms."""
     entries = list_scenarios()
 
-    assert len({entry.name for entry in entries}) == len(entries) == 13
+    assert len({entry.name for entry in entries}) == len(entries) == 15
     assert all(entry.source and entry.licence for entry in entries)
 
 
@@ -191,7 +194,7 @@ def test_a_refusal_of_netgenerate_is_one_line(tmp_path: Path, monkeypatch: pytes
         generated.grid_scenario("bad", GridRecipe(columns=2, rows=2, road_m=-5.0))
 
     assert "\n" not in str(caught.value)
-    assert list(generated.cache_folder().iterdir()) == []
+    assert list(cache_folder().iterdir()) == []
 
 
 @pytest.mark.sumo

@@ -174,3 +174,22 @@ def test_the_rate_of_learning_falls_and_stays(iteration: int, expected: float) -
     recipe = LearnerRecipe(learning_rate=1e-3, final_rate=0.1, anneal_iterations=100)
 
     assert learning_rate(recipe, iteration) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("tick_s", [1.0, 4.0])
+def test_a_second_weighs_alike_at_every_tick(tick_s: float) -> None:
+    """The same rewards a second, in other ticks than the recipe's, are worth the same to the critic."""
+    seconds = 240
+    targets = []
+    for each_s in (2.0, tick_s):
+        learner = make_learner(LearnerKind.PPO, make_actor(), gamma=0.97, lambda_=1.0)
+        with torch.no_grad():
+            for parameter in learner.core.critic.parameters():
+                parameter.zero_()
+        episode = make_episode(make_actor(), ticks=int(seconds / each_s) + 1, tick_s=each_s)
+        rewards = np.full_like(episode.reward, -1.0)
+        (lesson,) = learner.core.lessons([msgspec.structs.replace(episode, reward=rewards)])
+        targets.append(float(lesson.target[0].mean()))
+
+    assert targets[0] < -10.0
+    assert targets[1] == pytest.approx(targets[0], rel=0.05)

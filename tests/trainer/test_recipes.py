@@ -14,7 +14,7 @@ pytestmark = pytest.mark.train
 
 def test_the_papers_recipe_ships() -> None:
     """BayesG by both learners."""
-    assert {"bayesg", "bayesg-a2c"} <= set(known_recipes())
+    assert {"bayesg", "bayesg-a2c", "bayesg-cities"} <= set(known_recipes())
 
 
 @pytest.mark.parametrize("name", known_recipes())
@@ -41,6 +41,11 @@ def test_a_recipe_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[learner]\nkind = 'sarsa'", "sarsa"),
         ("[episodes]\ndemand = [0.5, 99.0]", "episodes.demand"),
         ("[warm_start]\nteacher = 'nobody'", "nobody"),
+        ("[randomisation]\noutage_kinds = ['detector-dreams']", "detector-dreams"),
+        ("[randomisation]\noutage_kinds = []", "outage_kinds"),
+        ("[randomisation]\nticks_s = [0.0, 2.0]", "randomisation.ticks_s is (0.0, 2.0)"),
+        ("[randomisation]\nticks_s = [2.5]", "whole seconds"),
+        ("[randomisation]\ndetector_noise = [0.0, 0.6]", "randomisation.detector_noise"),
         ("[learner", "recipe"),
     ],
 )

@@ -51,6 +51,39 @@ def test_lost_messages_are_bridged_as_long_as_on_the_street() -> None:
                     assert np.array_equal(held[row, column], vector(view.message))
 
 
+def test_late_messages_are_used_as_on_the_street() -> None:
+    """Random delays: what overtakes, what is overtaken and what is too old are those of a mailbox."""
+    random = np.random.default_rng(3)
+    inbox = Inbox(LAYOUT)
+    mailboxes = [Mailbox(each.neighbours, PEER_STATE.stale_after_ticks, 2) for each in LINE]
+    on_the_way: list[tuple[int, int, int, int]] = []
+    told: list[np.ndarray] = []
+    ages = set()
+    for tick in range(80):
+        row = random.random((3, MESSAGE_SIZE), dtype=np.float32)
+        row[:, -HIDDEN_SIZE:] = row[:, -HIDDEN_SIZE:].astype(np.float16)
+        told.append(row)
+        # The first message of a life tells how far the clocks of two cabinets are apart, and is in time here.
+        late = np.where(random.random(LAYOUT.neighbours.shape) < 0.6, random.integers(1, 4, LAYOUT.neighbours.shape), 0)
+        late *= tick > 0
+        held, valid = inbox.take(row, np.zeros(LAYOUT.neighbours.shape, dtype=bool), late)
+        for agent, (each, mailbox) in enumerate(zip(LINE, mailboxes, strict=True)):
+            on_the_way += [
+                (tick + int(late[agent, column]), tick, agent, column) for column in range(len(each.neighbours))
+            ]
+            mailbox.begin(tick)
+            for due, sent, receiver, column in sorted(on_the_way):
+                if due == tick and receiver == agent:
+                    name = each.neighbours[column]
+                    mailbox.accept(arrival(name, sent, told[sent][LAYOUT.names.index(name)]), tick, 2 * tick)
+            for column, view in enumerate(mailbox.views(tick)):
+                assert valid[agent, column] == view.is_fresh
+                if view.message is not None and view.is_fresh:
+                    assert np.array_equal(held[agent, column], vector(view.message))
+                    ages.add((tick - view.message.step // 2, int(inbox.age[agent, column])))
+    assert ages == {(age, age) for age in range(4)}
+
+
 def arrival(name: str, tick: int, row: np.ndarray) -> Arrival:
     """The message of `name` at `tick` whose numbers are `row`."""
     parts = np.split(row, [SUMMARY_SIZE, MESSAGE_SIZE - HIDDEN_SIZE])

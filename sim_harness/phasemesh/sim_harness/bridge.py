@@ -23,6 +23,8 @@ SAMPLE_EVERY_S = 30.0
 """Simulated time between two points of the time series."""
 
 Readings = dict[IntersectionId, tuple[LaneReading, ...]]
+Disturb = Callable[[Readings, int], Readings]
+"""From what the detectors see at a step to what the cabinets hear of it."""
 
 
 class Tally:
@@ -45,6 +47,7 @@ class Bridge:
     """Steps a city; `cabinets` is empty when the signals run their own programs and are only watched.
 
     `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor.
+    `readings` are what the detectors saw at the present step, empty where nobody asked for it.
     `on_sample` is called whenever the series has a new point.
     """
 
@@ -57,8 +60,12 @@ class Bridge:
         *,
         steps_per_tick: int,
         begin_s: float,
+        disturb: Disturb | None = None,
     ) -> None:
-        """Prepare the detectors; `begin` must be called before the first step."""
+        """Prepare the detectors; with `disturb` cabinets hear something else than these see.
+
+        `begin` must be called before the first step.
+        """
         self.simulation = simulation
         self.cabinets = cabinets
         self.monitor = monitor
@@ -68,7 +75,9 @@ class Bridge:
         self.series: list[SeriesPoint] = []
         self.on_sample: Callable[[], None] = lambda: None
         self.tallies = {intersection.id: Tally() for intersection in network.intersections}
+        self.readings: Readings = {}
         self._begin_s = begin_s
+        self._disturb = disturb
         self._detectors = Detectors(simulation, network.intersections, network.zones)
         self._tls_ids = {site.intersection.id: site.tls_id for site in network.controlled}
         self._next_sample_s = 0.0
@@ -105,11 +114,12 @@ class Bridge:
         self.step_count += 1
         now_s = self.simulation.time_s
         self.elapsed_s = now_s - self._begin_s
-        readings = self._detectors.read() if self._needs_readings() else {}
+        self.readings = self._detectors.read() if self._needs_readings() else {}
+        heard = self._disturb(self.readings, self.step_count) if self._disturb else self.readings
         for name, cabinet in self.cabinets.items():
-            cabinet.step(self.step_count, now_s, readings.get(name))
+            cabinet.step(self.step_count, now_s, heard.get(name))
         if self.is_tick:
-            self._tally(readings)
+            self._tally(self.readings)
 
     def _needs_readings(self) -> bool:
         """At every tick, and between ticks wherever a cabinet's own plan is at work."""

@@ -125,7 +125,7 @@ def scenarios() -> None:
 
     for entry in list_scenarios():
         typer.echo(f"{entry.name:14} {entry.licence:22} {entry.source}")
-    typer.echo("gridNxM, walkNxM  any size, such as grid4x6; or the path of a .sumocfg")
+    typer.echo("gridNxM, walkNxM  any size, such as grid4x6; city:SEED  any seed; or the path of a .sumocfg")
 
 
 def bench(

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships, or a .toml.")],
-    scenarios: Annotated[str, typer.Option(help="Scenarios to train on, by comma.")],
+    scenarios: Annotated[str, typer.Option(help="By comma; city:FIRST-LAST plays another city each time.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     minutes: Annotated[float | None, typer.Option(help="End after so much wall time in all.", min=0.0)] = None,
     iterations: Annotated[int | None, typer.Option(help="End after so many iterations in all.", min=0)] = None,

@@ -46,12 +46,15 @@ from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.trainer.layout import layout_of
 from phasemesh.trainer.rewards import RewardKind, halting_reward
 from phasemesh.trainer.street_agent import StreetAgent
+from phasemesh.trainer.street_faults import StreetFaults
+from phasemesh.trainer.worn_detectors import WornDetectors
 
 
 class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is played: `length_s` None is the whole window; `demand` scales SUMO's demand.
 
-    `ignore_junction_blocker_s` is SUMO's option of that name. `halting_norm_veh` divides the reward of that kind.
+    `ignore_junction_blocker_s` is SUMO's option of that name. `halting_norm_veh` divides the reward of that kind. What
+    `faults` make of the detectors reaches cabinets and agents; rewards are of the truth.
     """
 
     scenario: Scenario
@@ -62,6 +65,7 @@ class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     ignore_junction_blocker_s: float = 20.0
     reward: RewardKind = RewardKind.DELAY
     halting_norm_veh: float = 10.0
+    faults: StreetFaults = StreetFaults()
 
 
 class AgentView(TypedDict):
@@ -133,10 +137,11 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Views, Infos]:  # noqa: ARG002 (PettingZoo has it)
         """Start SUMO with `seed` (1 if None) and take the first look; raises ScenarioError when SUMO refuses."""
         self.close()
-        self._simulation = self._start(1 if seed is None else seed % SEED_LIMIT)
+        seed = 1 if seed is None else seed % SEED_LIMIT
+        self._simulation = self._start(seed)
         cabinets = self._cabinets(self._simulation.time_s)
         self._meter = DelayMeter(self._simulation, self.network)
-        self._bridge = self._make_bridge(cabinets)
+        self._bridge = self._make_bridge(cabinets, seed)
         self._street = {name: self._street_agent(cabinet) for name, cabinet in cabinets.items()}
         self._bridge.begin()
         self.agents = list(self.possible_agents)
@@ -192,7 +197,9 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
             for each in self.network.intersections
         }
 
-    def _make_bridge(self, cabinets: dict[IntersectionId, Cabinet]) -> Bridge:
+    def _make_bridge(self, cabinets: dict[IntersectionId, Cabinet], seed: int) -> Bridge:
+        faults = self.options.faults
+        worn = WornDetectors(self.network.intersections, faults, seed) if faults.has_worn_detectors else None
         yellow_s = find_profile(self.options.profile).timing.yellow_s
         monitor = CityMonitor(self.network.intersections, self._timings, least_yellow_s=min(LEAST_YELLOW_S, yellow_s))
         return Bridge(
@@ -202,6 +209,7 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
             monitor,
             steps_per_tick=self.steps_per_tick,
             begin_s=self.options.scenario.begin_s,
+            disturb=worn.disturb if worn else None,
         )
 
     def _street_agent(self, cabinet: Cabinet) -> StreetAgent:
@@ -234,8 +242,11 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
     def _rewards(self) -> dict[IntersectionId, float]:
         if self.options.reward is RewardKind.DELAY:
             return {name: -float(delay) for name, delay in zip(self._observed, self._meter.read(), strict=True)}
+        is_worn = self.options.faults.has_worn_detectors
         return {
-            name: halting_reward(observed.snapshot.readings, self.options.halting_norm_veh)
+            name: halting_reward(
+                self._bridge.readings[name] if is_worn else observed.snapshot.readings, self.options.halting_norm_veh
+            )
             for name, observed in self._observed.items()
         }
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from phasemesh.contract.observation import FloatArray
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
 from phasemesh.trainer.rewards import RewardKind
+from phasemesh.trainer.street_faults import StreetFaults
 
 
 class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +18,7 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     `length_s` None is the whole window of the scenario. `message_loss` is the share of messages that do not arrive,
     `demand` scales SUMO's demand. Stages are drawn from the policy, or with `is_greedy` its best is taken. A `teacher`
     (a rule by name) says at every tick what it would want; `teacher_share` of the ticks are played by it.
+    `faults` are those of the street.
     """
 
     scenario: str
@@ -31,6 +33,7 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     is_greedy: bool = False
     teacher: str | None = None
     teacher_share: float = 0.0
+    faults: StreetFaults = StreetFaults()
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import NamedTuple
+
 import numpy as np
 
 from phasemesh.contract.messages import HALF_MAX
@@ -26,8 +29,16 @@ def told_by(summary: FloatArray, policy: FloatArray, hidden: FloatArray) -> Floa
     return told
 
 
+class _Sent(NamedTuple):
+    """The messages of one tick: what was told [A, D], and where [A, K] it is on its way, with how late it comes."""
+
+    told: FloatArray
+    is_sent: BoolArray
+    late_ticks: IntArray
+
+
 class Inbox:
-    """Which message each agent holds of each neighbour when some are lost: the newest, while it is fresh."""
+    """Which message each agent holds of each neighbour when some are lost or late: the newest, while it is fresh."""
 
     def __init__(self, layout: Layout) -> None:
         """Begin with nothing heard."""
@@ -36,11 +47,26 @@ class Inbox:
         self._never = PEER_STATE.stale_after_ticks + 1
         self.age: IntArray = np.full(layout.neighbours.shape, self._never, dtype=np.int64)
         self._held = np.zeros((*layout.neighbours.shape, MESSAGE_SIZE), dtype=np.float32)
+        self._sent: deque[_Sent] = deque(maxlen=self._never)
 
-    def take(self, told: FloatArray, is_lost: BoolArray) -> tuple[FloatArray, BoolArray]:
-        """A tick's messages `told` [A, D], some of which `is_lost` [A, K]: the rows held [A, K, D] and which count."""
-        arrives = self._has_neighbour & ~is_lost
-        self.age = np.where(arrives, 0, np.minimum(self.age + 1, self._never))
-        self._held = np.where(arrives[..., None], told[self._neighbours], self._held)
+    def take(
+        self, told: FloatArray, is_lost: BoolArray, late_ticks: IntArray | None = None
+    ) -> tuple[FloatArray, BoolArray]:
+        """A tick's messages `told` [A, D], some of which `is_lost` [A, K]: the rows held [A, K, D] and which count.
+
+        Those with `late_ticks` [A, K] above 0 come so many ticks later; then a newer one may have come before them.
+        """
+        late = np.zeros(is_lost.shape, dtype=np.int64) if late_ticks is None else late_ticks
+        self._sent.appendleft(_Sent(told, self._has_neighbour & ~is_lost, late))
+        self.age = np.minimum(self.age + 1, self._never)
+        for age, sent in enumerate(self._sent):
+            self._receive(age, sent)
         valid = self._has_neighbour & (self.age <= PEER_STATE.stale_after_ticks)
         return self._held * valid[..., None], valid
+
+    def _receive(self, age: int, sent: _Sent) -> None:
+        """Take in what was `sent` so many ticks ago and comes only now, unless something newer is held."""
+        arrives = sent.is_sent & (sent.late_ticks == age) & (age < self.age)
+        if arrives.any():
+            self.age = np.where(arrives, age, self.age)
+            self._held = np.where(arrives[..., None], sent.told[self._neighbours], self._held)

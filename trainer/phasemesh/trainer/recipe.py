@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
+from phasemesh.sim_harness.scenarios.city import MAX_CITY
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -74,11 +76,13 @@ class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Cloning of `teacher` before the learner begins; no teacher, no warm start.
 
     Each of `teacher_shares` is a round: an episode on every scenario in which that share of the ticks is played by the
-    teacher, then `epochs` passes over all rounds so far. Afterwards scores are multiplied by `sharpness`.
+    teacher, then `epochs` passes over all rounds so far. Afterwards scores are multiplied by `sharpness`. Of a range of
+    cities each round plays `cities`.
     """
 
     teacher: str = ""
     teacher_shares: tuple[float, ...] = (1.0, 0.5, 0.0)
+    cities: int = 4
     length_s: float = 1800.0
     epochs: int = 10
     segment_ticks: int = 8
@@ -91,7 +95,7 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What is played: `per_iteration` episodes with the weights of one iteration.
 
     Each is drawn: the scenario in turn, demand from `demand`, message loss from `message_losses`. An episode lasts
-    `length_s` at most.
+    `length_s` at most. `cities` are the first and last of those that `city:*` stands for.
     """
 
     per_iteration: int = 3
@@ -100,6 +104,24 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     profile: str = "benchmark"
     demand: tuple[float, float] = (0.9, 1.1)
     message_losses: tuple[float, ...] = (0.0,)
+    cities: tuple[int, int] = (1, 1000)
+
+
+class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The street's faults in training, drawn anew for every episode from its seed; off by default.
+
+    The tick is drawn from `ticks_s`, or is that of the episodes where there are none. The others are ranges, from
+    which one value an episode is drawn: `StreetFaults` says what each means. A detector that is out of order is so for
+    `outage_s` on average and says what one of `outage_kinds` says, the faults of detectors that the harness knows by
+    name. The loss of messages is drawn from `episodes.message_losses`.
+    """
+
+    ticks_s: tuple[float, ...] = ()
+    detector_noise: tuple[float, float] = (0.0, 0.0)
+    detector_outage: tuple[float, float] = (0.0, 0.0)
+    outage_s: float = 60.0
+    outage_kinds: tuple[str, ...] = ("detector-silent",)
+    message_delay: tuple[float, float] = (0.0, 0.0)
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,6 +132,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
     episodes: EpisodesRecipe = EpisodesRecipe()
+    randomisation: Randomisation = Randomisation()
 
 
 def known_recipes() -> tuple[str, ...]:
@@ -150,12 +173,21 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
     if recipe.warm_start.teacher:
         check_teacher(recipe.warm_start.teacher)
     sections = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
-    return [
+    return _faults_of_randomisation(recipe.randomisation) + [
         f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
         for section, ranges in _RANGES.items()
         for name, (low, high) in ranges.items()
         if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
     ]
+
+
+def _faults_of_randomisation(recipe: Randomisation) -> list[str]:
+    """What is no number out of range: kinds of outages that nobody knows, ticks between two steps of a cabinet."""
+    unknown = [kind for kind in recipe.outage_kinds if kind not in SENSOR_TROUBLES]
+    odd = [tick_s for tick_s in recipe.ticks_s if tick_s != round(tick_s)]
+    found = [f"randomisation.outage_kinds has {kind!r}, known are {', '.join(SENSOR_TROUBLES)}" for kind in unknown]
+    found += [f"randomisation.ticks_s has {tick_s:g}, must be whole seconds" for tick_s in odd]
+    return found if recipe.outage_kinds else [*found, "randomisation.outage_kinds is empty"]
 
 
 def _numbers(value: float | tuple[float, ...]) -> tuple[float, ...]:
@@ -183,6 +215,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "reward": {"spatial_discount": (0.0, 1.0), "spatial_reach": (0, 1e3)},
     "warm_start": {
         "teacher_shares": (0.0, 1.0),
+        "cities": (1, 1000),
         "length_s": (60.0, 86_400.0),
         "epochs": (1, 1000),
         "segment_ticks": (1, 10_000),
@@ -196,6 +229,14 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "length_s": (10.0, 86_400.0),
         "demand": (0.01, 10.0),
         "message_losses": (0.0, 1.0),
+        "cities": (0, MAX_CITY),
+    },
+    "randomisation": {
+        "ticks_s": (1.0, 60.0),
+        "detector_noise": (0.0, 0.5),
+        "detector_outage": (0.0, 0.9),
+        "outage_s": (1.0, 86_400.0),
+        "message_delay": (0.0, 1.0),
     },
 }
 """The least and greatest value of every number, lists included."""

@@ -26,6 +26,7 @@ from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
 from phasemesh.trainer.messages import Inbox, told_by
 from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.street_faults import LateMessages
 from phasemesh.trainer.teacher import taught_stage
 
 _IS_CURRENT = stage_feature("is_current")
@@ -84,6 +85,7 @@ class Rollout:
         self._plan = plan
         self._random = np.random.default_rng(plan.seed)
         self._inbox = Inbox(layout)
+        self._late = LateMessages(plan.faults.message_delay, plan.seed)
         self._hidden = np.zeros((len(layout.names), HIDDEN_SIZE), dtype=np.float32)
         self._policy = np.zeros(layout.has_stage.shape, dtype=np.float32)
         self._has_lane = torch.from_numpy(layout.has_lane.astype(np.float32))
@@ -128,7 +130,8 @@ class Rollout:
     def _hear(self, sight: Sight, step: int) -> _Heard:
         told = told_by(sight.summary, self._policy, self._hidden)
         is_lost = self._random.random(self._layout.neighbours.shape) < self._plan.message_loss
-        messages, valid = self._inbox.take(told, is_lost)
+        late_ticks = self._late.drawn(is_lost.shape)
+        messages, valid = self._inbox.take(told, is_lost, late_ticks)
         width = self._layout.neighbours.shape[1]
         noise = np.stack([mask_noise(self._plan.seed, name, step, width) for name in self._layout.names])
         return _Heard(told, messages, valid, noise)
@@ -186,6 +189,7 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
             demand=plan.demand,
             reward=plan.reward,
             ignore_junction_blocker_s=plan.ignore_junction_blocker_s,
+            faults=plan.faults,
         )
     )
     rollout = Rollout(actor, env.layout, plan)

@@ -12,6 +12,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.report_folder import only_writer
 from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
+from phasemesh.trainer.city_ranges import evaluated
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.curve_screen import CurveScreen
 from phasemesh.trainer.evaluation import Comparison, Evaluation, check_seeds, evaluate, write_evaluation
@@ -93,7 +94,7 @@ def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
         Crew(order.workers),
         training.learner.core.actor,
         training.recipe,
-        training.scenarios,
+        tuple(evaluated(training.scenarios, training.recipe.episodes.cities)),
         order.evaluation_seeds,
         order.evaluation_s,
     ):

@@ -15,6 +15,7 @@ from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
 from phasemesh.trainer.cloning import Cloned, clone, sharpen
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.critic import Critic
@@ -28,6 +29,7 @@ from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerKind, Recipe
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
+from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 
 LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
     LearnerKind.PPO: Ppo,
@@ -83,11 +85,11 @@ class Training:
         start, core = self.recipe.warm_start, self.learner.core
         played: list[Episode] = []
         for round_, share in enumerate(start.teacher_shares if start.teacher else ()):
-            plans = [self._taught_plan(scenario, share) for scenario in self.scenarios]
-            episodes = self._crew.play(core.actor, plans)
+            names = self._taught_names()
+            episodes = self._crew.play(core.actor, [self._taught_plan(name, share) for name in names])
             played += episodes
             cloned = clone(core.actor, played, self.recipe, self.random, core.device)
-            self._listener.cloned(round_, _delays_s(episodes), cloned)
+            self._listener.cloned(round_, _delays_s(names, episodes), cloned)
         if start.teacher:
             sharpen(core.actor, start.sharpness)
         self._save()
@@ -106,51 +108,65 @@ class Training:
         learner, recipe = self.learner, self.recipe
         learner.core.anneal(self.iteration)
         began_s = time.monotonic()
-        episodes = self._crew.play(learner.core.actor, self._plans())
+        names = self._names()
+        episodes = self._crew.play(learner.core.actor, [self._plan(name) for name in names])
         played_s = time.monotonic()
         stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
         self._history.append(stats)
-        row = self._row(episodes, stats, played_s - began_s, time.monotonic() - played_s)
+        row = self._row(names, episodes, stats, played_s - began_s, time.monotonic() - played_s)
         append_curve(self.folder, row)
         self.iteration += 1
         self._save()
         return row
 
-    def _plans(self) -> list[EpisodePlan]:
-        """The episodes of this iteration: the scenarios in turn, everything else drawn."""
-        recipe, count = self.recipe.episodes, self.recipe.episodes.per_iteration
+    def _names(self) -> list[str]:
+        """What the episodes of this iteration are for: the scenarios of the training in turn."""
+        count = self.recipe.episodes.per_iteration
         turns = range(self.iteration * count, (self.iteration + 1) * count)
-        return [
-            EpisodePlan(
-                scenario=self.scenarios[turn % len(self.scenarios)],
-                seed=self._draw_seed(),
-                tick_s=recipe.tick_s,
-                length_s=recipe.length_s,
-                profile=recipe.profile,
-                demand=float(self.random.uniform(*recipe.demand)),
-                reward=self.recipe.reward.kind,
-                message_loss=float(self.random.choice(recipe.message_losses)),
-            )
-            for turn in turns
-        ]
+        return [self.scenarios[turn % len(self.scenarios)] for turn in turns]
 
-    def _taught_plan(self, scenario: str, share: float) -> EpisodePlan:
-        recipe = self.recipe
+    def _plan(self, name: str) -> EpisodePlan:
+        """An episode for `name`; everything else is drawn."""
+        recipe, disturbed = self.recipe.episodes, self.recipe.randomisation
+        scenario, seed = scenario_for(name, recipe.cities, self.random), self._draw_seed()
         return EpisodePlan(
             scenario=scenario,
-            seed=self._draw_seed(),
-            tick_s=recipe.episodes.tick_s,
+            seed=seed,
+            tick_s=drawn_tick_s(disturbed, seed, recipe.tick_s),
+            length_s=recipe.length_s,
+            profile=recipe.profile,
+            demand=float(self.random.uniform(*recipe.demand)),
+            reward=self.recipe.reward.kind,
+            message_loss=float(self.random.choice(recipe.message_losses)),
+            faults=drawn_faults(disturbed, seed),
+        )
+
+    def _taught_names(self) -> list[str]:
+        """What the episodes of a round are for: every scenario once, a range of cities several times."""
+        cities, times = self.recipe.episodes.cities, self.recipe.warm_start.cities
+        return [name for name in self.scenarios for _ in range(times if city_range(name, cities) else 1)]
+
+    def _taught_plan(self, name: str, share: float) -> EpisodePlan:
+        recipe, disturbed = self.recipe, self.recipe.randomisation
+        scenario, seed = scenario_for(name, recipe.episodes.cities, self.random), self._draw_seed()
+        return EpisodePlan(
+            scenario=scenario,
+            seed=seed,
+            tick_s=drawn_tick_s(disturbed, seed, recipe.episodes.tick_s),
             length_s=recipe.warm_start.length_s,
             profile=recipe.episodes.profile,
             demand=float(self.random.uniform(*recipe.episodes.demand)),
             teacher=recipe.warm_start.teacher,
             teacher_share=share,
+            faults=drawn_faults(disturbed, seed),
         )
 
     def _draw_seed(self) -> int:
         return int(self.random.integers(FIRST_TRAINING_SEED, SEED_LIMIT))
 
-    def _row(self, episodes: Sequence[Episode], stats: Stats, play_s: float, update_s: float) -> CurveRow:
+    def _row(
+        self, names: Sequence[str], episodes: Sequence[Episode], stats: Stats, play_s: float, update_s: float
+    ) -> CurveRow:
         decisions = sum(episode.stage.size for episode in episodes)
         return CurveRow(
             iteration=self.iteration,
@@ -159,8 +175,8 @@ class Training:
             update_s=round(update_s, 2),
             steps_per_s=round(decisions / max(play_s, 1e-3), 1),
             learning_rate=learning_rate(self.recipe.learner, self.iteration),
-            delay_s=_delays_s(episodes),
-            reward={episode.plan.scenario: float(episode.reward.mean()) for episode in episodes},
+            delay_s=_delays_s(names, episodes),
+            reward=_means(names, [float(episode.reward.mean()) for episode in episodes]),
             stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
             alarms=alarms_of(self._history),
@@ -181,14 +197,19 @@ def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
     if not scenarios or len(set(scenarios)) < len(scenarios):
         raise InputError("--scenarios: name at least one scenario, and each only once")
     for name in scenarios:
-        CityEnv(
-            CityOptions(scenario=find_scenario(name), tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile)
-        )
+        scenario = find_scenario(looked_at(name, recipe.episodes.cities))
+        CityEnv(CityOptions(scenario=scenario, tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile))
 
 
-def _delays_s(episodes: Sequence[Episode]) -> dict[str, float]:
-    """The mean delay of each scenario that was played."""
+def _delays_s(names: Sequence[str], episodes: Sequence[Episode]) -> dict[str, float]:
+    """The mean delay of each scenario, or range of cities, that was played."""
+    means = _means(names, [episode.mean_delay_s for episode in episodes])
+    return {name: round(delay_s, 2) for name, delay_s in means.items()}
+
+
+def _means(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """The mean of the values that stand under each name."""
     found: dict[str, list[float]] = {}
-    for episode in episodes:
-        found.setdefault(episode.plan.scenario, []).append(episode.mean_delay_s)
-    return {name: round(float(np.mean(delays)), 2) for name, delays in found.items()}
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name, []).append(value)
+    return {name: float(np.mean(each)) for name, each in found.items()}

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,16 +11,15 @@ import msgspec
 import numpy as np
 
 from phasemesh.contract.errors import ScenarioError
+from phasemesh.sim_harness.scenarios import netgenerate
+from phasemesh.sim_harness.scenarios.cache import kept
+from phasemesh.sim_harness.scenarios.netgenerate import LICENCE, SOURCE, generate_network
 from phasemesh.sim_harness.scenarios.scenario import Scenario, read_config
-from phasemesh.sim_harness.sumo.binaries import sumo_program
 
 MAX_SIDE = 26
 """Columns are named by one letter."""
-SOURCE = "generated with SUMO's netgenerate"
-LICENCE = "Apache-2.0, as phasemesh"
 
 _GRID_NAME = re.compile(r"(grid|walk)([1-9]\d*)x([1-9]\d*)")
-_COMMENT = re.compile(rb"<!--.*?-->\s*", re.DOTALL)
 _CONFIG_NAME = "grid.sumocfg"
 _PEOPLE_NAME = "grid.people.xml"
 _WALKED_FLOW_VEHPH = 250.0
@@ -101,65 +95,20 @@ def grid_scenario(name: str, recipe: GridRecipe) -> Scenario:
         MissingExtraError: SUMO's netgenerate is not installed.
         ScenarioError: netgenerate refuses, or the cache cannot be written.
     """
-    folder = cache_folder() / f"{name}-{_key(recipe)}"
-    try:
-        if not folder.is_dir():
-            _make(recipe, folder)
-    except OSError as error:
-        raise ScenarioError(f"{folder}: cannot be written: {error}") from error
+    folder = kept(name, recipe, (Path(__file__), Path(netgenerate.__file__)), lambda folder: _make(recipe, folder))
     return read_config(folder / _CONFIG_NAME, name=name, source=SOURCE, licence=LICENCE)
 
 
-def cache_folder() -> Path:
-    """Where generated scenarios are kept: under XDG_CACHE_HOME, or under `.cache` of the home folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "phasemesh" / "scenarios"
-
-
-def _key(recipe: GridRecipe) -> str:
-    """Names a recipe, this generator and the SUMO that builds the network."""
-    try:
-        sumo = version("eclipse-sumo")
-    except PackageNotFoundError:
-        sumo = "unknown"
-    content = msgspec.json.encode((recipe, sumo, Path(__file__).read_text(encoding="utf-8")))
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
 def _make(recipe: GridRecipe, folder: Path) -> None:
-    """Fill a temporary folder beside `folder` and rename it, so that a half-made scenario is never seen."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
-        made.mkdir()
-        _write_network(recipe, made / "grid.net.xml")
-        (made / "grid.rou.xml").write_text(demand(recipe), encoding="utf-8")
-        if recipe.people_ph > 0.0:
-            (made / _PEOPLE_NAME).write_text(people(recipe), encoding="utf-8")
-        (made / _CONFIG_NAME).write_text(_config(recipe), encoding="utf-8")
-        _publish(made, folder)
+    generate_network("grid", _options(recipe), folder / "grid.net.xml")
+    (folder / "grid.rou.xml").write_text(demand(recipe), encoding="utf-8")
+    if recipe.people_ph > 0.0:
+        (folder / _PEOPLE_NAME).write_text(people(recipe), encoding="utf-8")
+    (folder / _CONFIG_NAME).write_text(_config(recipe), encoding="utf-8")
 
 
-def _publish(made: Path, folder: Path) -> None:
-    """Rename `made` to `folder`; another process that was faster made the same files."""
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
-def _write_network(recipe: GridRecipe, path: Path) -> None:
-    command = _command(recipe, path)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
-    if done.returncode != 0:
-        reason = next((line for line in done.stderr.splitlines() if line.strip()), "no reason given")
-        raise ScenarioError(f"netgenerate failed: {reason}")
-    path.write_bytes(_COMMENT.sub(b"", path.read_bytes()))
-
-
-def _command(recipe: GridRecipe, path: Path) -> list[str]:
-    options = {
+def _options(recipe: GridRecipe) -> dict[str, object]:
+    options: dict[str, object] = {
         "grid.x-number": recipe.columns,
         "grid.y-number": recipe.rows,
         "grid.length": recipe.road_m,
@@ -170,16 +119,11 @@ def _command(recipe: GridRecipe, path: Path) -> list[str]:
         "no-turnarounds": "true",
         "turn-lanes": 1,
         "turn-lanes.length": recipe.pocket_m,
-        "no-warnings": "true",
-        "output-file": path,
     }
-    if recipe.people_ph > 0.0:
-        options |= _CROSSING_OPTIONS
-    pairs = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return [str(sumo_program("netgenerate")), "--grid", *pairs]
+    return options | _CROSSING_OPTIONS if recipe.people_ph > 0.0 else options
 
 
-_CROSSING_OPTIONS = {
+_CROSSING_OPTIONS: dict[str, object] = {
     "default.junctions.radius": 6.0,
     "sidewalks.guess": "true",
     "crossings.guess": "true",

@@ -1,4 +1,4 @@
-"""The scenarios by name: measuring maps of the package sumo-rl, generated grids, and any `.sumocfg`."""
+"""The scenarios by name: measuring maps of the package sumo-rl, generated grids and cities, and any `.sumocfg`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import MissingExtraError, ScenarioError
-from phasemesh.sim_harness.scenarios.generated import LICENCE, SOURCE, grid_scenario, parse_grid
+from phasemesh.sim_harness.scenarios.city import city_scenario, parse_city
+from phasemesh.sim_harness.scenarios.generated import grid_scenario, parse_grid
+from phasemesh.sim_harness.scenarios.netgenerate import LICENCE, SOURCE
 from phasemesh.sim_harness.scenarios.scenario import Scenario, read_config
 
 
@@ -44,19 +46,20 @@ _BENCHMARKS = {
 _GENERATED = {
     **dict.fromkeys(("grid3x3", "grid5x5", "grid13x13"), "any gridNxM"),
     **dict.fromkeys(("walk2x2", "walk3x3"), "any walkNxM, with people on foot"),
+    **dict.fromkeys(("city:1", "city:2"), "any city:SEED, drawn at random"),
 }
-"""The generated grids that are listed, each with the names of its kind, of which every size works."""
+"""The generated scenarios that are listed, each with the names of its kind, of which every size works."""
 
 
 def list_scenarios() -> tuple[ScenarioEntry, ...]:
-    """The known names with source and licence; any `gridNxM`, `walkNxM` and path to a `.sumocfg` can be run too."""
+    """The known names with source and licence; any `gridNxM`, `walkNxM`, `city:SEED` and `.sumocfg` can be run too."""
     benchmarks = tuple(ScenarioEntry(name, row.source, row.licence) for name, row in _BENCHMARKS.items())
     generated = tuple(ScenarioEntry(name, f"{SOURCE}; {kind}", LICENCE) for name, kind in _GENERATED.items())
     return (*generated, *benchmarks)
 
 
 def find_scenario(name_or_path: str | Path) -> Scenario:
-    """The scenario of that name, or of the `.sumocfg` at that path; generated grids are made on first use.
+    """The scenario of that name, or of the `.sumocfg` at that path; what is generated is made on first use.
 
     Raises:
         ScenarioError: There is no such scenario, or its files cannot be used.
@@ -68,12 +71,14 @@ def find_scenario(name_or_path: str | Path) -> Scenario:
     recipe = parse_grid(name)
     if recipe is not None:
         return grid_scenario(name, recipe)
+    if (seed := parse_city(name)) is not None:
+        return city_scenario(seed)
     path = Path(name_or_path)
     if path.suffix == ".sumocfg":
         return read_config(path, name=path.stem, source=str(path), licence="not stated")
     known = ", ".join(entry.name for entry in list_scenarios())
     raise ScenarioError(
-        f"unknown scenario {name!r}; known are {known}, any gridNxM or walkNxM and any path to a .sumocfg"
+        f"unknown scenario {name!r}; known are {known}, any gridNxM, walkNxM or city:SEED and any path to a .sumocfg"
     )
 
 

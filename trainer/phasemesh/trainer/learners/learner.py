@@ -100,7 +100,10 @@ class Core:
         with torch.no_grad():
             reads = (part.to(self.device) for part in critic_input(episode))
             values = self.scale.returns(self.critic(*reads)).cpu().numpy()
-        found = advantages(rewards[:-1], values, recipe.learner.gamma, recipe.learner.lambda_)
+        # Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
+        pace = episode.plan.tick_s / recipe.episodes.tick_s
+        gamma, lambda_ = recipe.learner.gamma**pace, recipe.learner.lambda_**pace
+        found = advantages(rewards[:-1] * np.float32(pace), values, gamma, lambda_)
         target = found + values[:-1]
         self.scale.note(torch.from_numpy(target).to(self.device))
         return Lesson(episode, _standardised(found, episode.legal[:-1].sum(axis=-1) > 1), target)
