@@ -72,6 +72,16 @@ def test_what_has_no_room_is_left_out(hours: int, agents: int) -> None:
     assert all(each.means != "detector-stuck-off" for each in planned)
 
 
+@pytest.mark.parametrize(
+    ("begin_s", "is_injected"), [(0.0, False), (21_000.0, True), (20_900.0, False), (74_700.0, True), (74_701.0, False)]
+)
+def test_an_empty_street_is_suspicious_by_day_only(begin_s: float, is_injected: bool) -> None:
+    """A detector that is stuck off by night cannot be told from a night: such a fault would prove nothing."""
+    planned = plan_faults(1, CITY, 2 * 3600.0, ("F10",), begin_s=begin_s)
+
+    assert any(each.means == "detector-stuck-off" for each in planned) is is_injected
+
+
 def test_hits_on_one_agent_are_far_apart() -> None:
     """Everybody is hit before anybody is hit again, as far as links allow."""
     kinds = [row.id for row in FAULTS if row.reach is Reach.ONE and row.length_s <= LONG_S]

@@ -9,10 +9,13 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.safety.detectors import DAY_S
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Fault, Reach, Variant
 
 HOUR_S = 3600.0
+ONE_DAY_S = 24 * HOUR_S
+MORNING_S = 7 * HOUR_S
 SETTLE_S = 60.0
 """Time at the beginning of a run in which agents come up undisturbed."""
 LASTING_BEGIN_S = 600.0
@@ -40,13 +43,15 @@ def plan_faults(
     kinds: Sequence[str],
     *,
     has_namespaces: bool = False,
+    begin_s: float = MORNING_S,
 ) -> tuple[PlannedFault, ...]:
     """A plan in which each of `kinds` occurs once in every full hour of `length_s`, or once in a shorter run.
 
     Faults follow each other with time to heal between them; those that last very long run beside the others, on an
     agent that is spared meanwhile. The variants of a row take turns from hour to hour and from seed to seed; those
     that need namespaces are among them only with `has_namespaces`. Those that last longer than an hour come once, in
-    a run that is long enough, on an agent that is spared throughout. Equal arguments give equal plans.
+    a run that is long enough, on an agent that is spared throughout. `begin_s` is the time of day at which the run
+    begins. Equal arguments give equal plans.
 
     Raises:
         InputError: The time is too short, or the city has no links for a fault of links.
@@ -55,7 +60,7 @@ def plan_faults(
     block_s = min(length_s, HOUR_S)
     city = _City(seed, neighbours, has_namespaces)
     rows = [ROWS[kind] for kind in kinds]
-    planned = [*_plan_lasting(city, rows, length_s)]
+    planned = [*_plan_lasting(city, rows, length_s, begin_s)]
     for hour in range(hours):
         planned += _plan_hour(city, rows, seed + hour, hour * HOUR_S, block_s)
     ordered = sorted(planned, key=lambda fault: (fault.start_s, fault.fault))
@@ -83,15 +88,22 @@ class _City:
         raise InputError("--faults: this city has no neighbours for a fault of links; leave such faults out")
 
 
-def _plan_lasting(city: _City, rows: Sequence[Fault], length_s: float) -> Iterator[PlannedFault]:
+def _plan_lasting(city: _City, rows: Sequence[Fault], length_s: float, begin_s: float) -> Iterator[PlannedFault]:
     """What lasts longer than an hour, as far as the run does and somebody is left for all other faults."""
     for row in rows:
         for variant in row.variants:
             fits = variant.length_s is not None and LASTING_BEGIN_S + variant.length_s + row.clean_s <= length_s
+            fits = fits and not (variant.needs_day and _is_partly_night(begin_s + LASTING_BEGIN_S, variant.length_s))
             if fits and len(city.neighbours) > len(city.reserved) + 2:
                 name = city.pick(linked=False, spared=None)
                 city.reserved.add(name)
                 yield _planned(row, variant, (name,), (), LASTING_BEGIN_S)
+
+
+def _is_partly_night(from_s: float, length_s: float | None) -> bool:
+    """Whether detectors expect an empty street at some time of `length_s` from the time of day `from_s` on."""
+    dawn_s, dusk_s = DAY_S
+    return not dawn_s <= from_s % ONE_DAY_S <= dusk_s - (length_s or 0.0)
 
 
 def _planned(

@@ -38,7 +38,8 @@ class Variant(msgspec.Struct, frozen=True):
 
     `deepest` is how far they may fall where that is less than the row allows. What `needs_namespaces` is left out of
     the plan where agents have no network namespaces of their own. What takes a `length_s` of its own, longer than an
-    hour, has no turn: it is injected once in a run that is long enough, beside all others.
+    hour, has no turn: it is injected once in a run that is long enough, beside all others. What `needs_day` shows only
+    by day, when an empty street is no usual sight.
     """
 
     means: str
@@ -47,6 +48,7 @@ class Variant(msgspec.Struct, frozen=True):
     deepest: Depth | None = None
     needs_namespaces: bool = False
     length_s: float | None = None
+    needs_day: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -184,7 +186,7 @@ FAULTS: tuple[Fault, ...] = (
             Variant("detector-stuck-on"),
             Variant("detector-flutter"),
             Variant("detector-silent"),
-            Variant("detector-stuck-off", length_s=3900.0),
+            Variant("detector-stuck-off", length_s=3900.0, needs_day=True),
         ),
         420.0,
         # Other faults run beside it, which may cost it its neighbours; its own policy it must keep.

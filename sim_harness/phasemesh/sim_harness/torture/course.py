@@ -81,7 +81,14 @@ def requests_of(course: Course, faults_text: str) -> tuple[RunRequest, RunReques
         PhasemeshError: There are no such runs, in one line.
     """
     kinds = chosen_kinds(faults_text)
-    faults = plan_faults(course.seed, streets_of(course), length_s(course), kinds, has_namespaces=course.has_namespaces)
+    faults = plan_faults(
+        course.seed,
+        streets_of(course),
+        length_s(course),
+        kinds,
+        has_namespaces=course.has_namespaces,
+        begin_s=find_scenario(course.scenario).begin_s,
+    )
     tortured = request_of(course, TORTURED, faults)
     calm = msgspec.structs.replace(
         request_of(course, CALM, ()), agents=AgentsMode.INPROCESS.value, keeps_records=False, has_namespaces=False
