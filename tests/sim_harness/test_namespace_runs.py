@@ -15,6 +15,7 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import UNPLUGGED
 from phasemesh.sim_harness.namespace_network import opened_network
+from phasemesh.sim_harness.torture.collisions import junction_arguments
 from phasemesh.sim_harness.torture.judge import judge
 
 pytestmark = [NEEDS_NAMESPACES, pytest.mark.sumo, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,8 +43,9 @@ def test_a_city_survives_faults_of_the_network_itself(tmp_path: Path) -> None:
         PlannedFault("F11", UNPLUGGED, (WEST,), begin_s, length_s),
         PlannedFault("F20", "partition", (MIDDLE, EAST), begin_s, length_s, peers=(EAST,)),
     )
-    result = run_apart_in_namespaces(tmp_path, "cologne3", BUNDLE, seconds=100.0, faults=faults)
-    judgement = judge(tmp_path, result, result)
+    looking = junction_arguments(tmp_path)
+    result = run_apart_in_namespaces(tmp_path, "cologne3", BUNDLE, seconds=100.0, faults=faults, sumo_args=looking)
+    judgement = judge(tmp_path, result, tmp_path, result)
     fell = {verdict.fault: (verdict.deepest, verdict.recovered_s is not None) for verdict in judgement.verdicts}
 
     assert fell == {"F11": ("RELEASED", True), "F20": ("ISOLATED", True)}
