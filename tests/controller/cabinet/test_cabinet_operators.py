@@ -220,8 +220,8 @@ def test_every_route_demands_a_role() -> None:
         "PUT /detectors": "agent",
         "POST /override": "operator",
         "DELETE /override/{kind}": "operator",
-        "POST /preempt": "operator",
-        "DELETE /preempt/{kind}": "operator",
+        "POST /preempt": "preemptor",
+        "DELETE /preempt/{kind}": "preemptor",
         "POST /faults/{rule}/reset": "operator",
     }
 
