@@ -17,7 +17,7 @@ from phasemesh.sim_harness.faults.injection import Outcome
 from phasemesh.sim_harness.faults.messages import OLD_VERSION
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import Depth
-from phasemesh.sim_harness.torture.pages import total_rows, verdict_rows, write_torture_report
+from phasemesh.sim_harness.torture.pages import depth_spans, total_rows, verdict_rows, write_torture_report
 from phasemesh.sim_harness.torture.timeline import Moment, Timeline
 from record_factories import make_record
 
@@ -207,3 +207,11 @@ def test_a_timeline_knows_the_worse_of_agent_and_cabinet() -> None:
     assert timeline.fallback_ticks(0.0, 10.0, 2.0) == 1 + 3
     assert timeline.recovered_s(1.0) is None
     assert timeline.points() == [(0.0, Depth.COORDINATED), (2.0, Depth.LOCAL), (4.0, Depth.RELEASED)]
+
+
+def test_the_last_depth_is_drawn_to_the_end_of_the_run() -> None:
+    """An agent that stays as it is does not look as if it had ended with its last change."""
+    points = [(0.0, Depth.COORDINATED), (2.0, Depth.LOCAL)]
+
+    assert depth_spans(points, 10.0) == [(0.0, 2.0, Depth.COORDINATED), (2.0, 8.0, Depth.LOCAL)]
+    assert depth_spans([], 10.0) == []

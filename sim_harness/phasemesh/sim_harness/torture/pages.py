@@ -102,7 +102,8 @@ def _page(judgement: Judgement, run_folder: Path) -> str:
     parts += [banner(failure) for failure in judgement.all_failures]
     parts += [heading("The run as a whole"), fact_table(total_rows(judgement))]
     parts += [folded_list("What is wrong with the records", judgement.lost.findings)] if judgement.lost.findings else []
-    parts += [heading("How deep the agents stood"), picture(depth_png(read_timelines(run_folder, evidence)), CAPTION)]
+    depths = depth_png(read_timelines(run_folder, evidence), judgement.seconds)
+    parts += [heading("How deep the agents stood"), picture(depths, CAPTION)]
     parts += [heading("Every fault"), table(HEADERS, verdict_rows(judgement))]
     told = [(f"{each.fault} at {each.at_s:,.0f} s", "; ".join(each.outcomes)) for each in judgement.verdicts]
     parts += [heading("What the faults told"), fact_table([row for row in told if row[1]])]
@@ -115,21 +116,22 @@ CAPTION = (
 )
 
 
-def depth_png(timelines: Mapping[IntersectionId, Timeline]) -> bytes:
-    """The depth of every agent over time, one line each."""
+def depth_png(timelines: Mapping[IntersectionId, Timeline], seconds: float) -> bytes:
+    """The depth of every agent over a run of `seconds`, one line each."""
     figure = new_figure(9.5, 1.2 + 0.25 * max(3, len(timelines)))
     axes = figure.subplots()
     names = sorted(timelines)
     for place, name in enumerate(names):
-        for begin_s, length_s, depth in _spans(timelines[name].points()):
+        for begin_s, length_s, depth in depth_spans(timelines[name].points(), seconds):
             axes.broken_barh([(begin_s / MINUTE_S, length_s / MINUTE_S)], (place - 0.4, 0.8), color=COLOURS[depth])
     axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
     tidy(axes, x="Simulated time since the start, min", grid="x")
     return png(figure)
 
 
-def _spans(points: Sequence[tuple[float, Depth]]) -> list[tuple[float, float, Depth]]:
-    ends = [at_s for at_s, _ in points[1:]]
+def depth_spans(points: Sequence[tuple[float, Depth]], seconds: float) -> list[tuple[float, float, Depth]]:
+    """Begin, length and depth of every stretch between changes of depth; the last one lasts to the end of the run."""
+    ends = [*(at_s for at_s, _ in points[1:]), seconds]
     return [(begin_s, end_s - begin_s, depth) for (begin_s, depth), end_s in zip(points, ends, strict=False)]
 
 
