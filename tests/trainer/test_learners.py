@@ -102,6 +102,29 @@ def test_b5_without_any_advantage_the_entropy_rises(kind: LearnerKind, monkeypat
     assert entropy(actor, episode) > before + 0.001
 
 
+def test_an_epoch_looks_at_no_more_of_an_episode_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two agents, forty ticks: half of the eighty decisions where forty are allowed, in each of two epochs."""
+    actor = make_actor()
+    episode = make_episode(actor, ticks=41)
+    agents = len(episode.layout.names)
+    learner = make_learner(LearnerKind.PPO, actor, epochs=2, decisions_per_epoch=20 * agents)
+    seen: list[int] = []
+    monkeypatch.setattr(Core, "judge", _noting(Core.judge, seen))
+
+    learner.update([episode], np.random.default_rng(0), learns_policy=True)
+
+    # Segments of 8 ticks: of the five that there are, half is two, rounded to the even number.
+    assert sum(seen) == 2 * 2 * 8 * agents
+
+
+def _noting(judge: Any, seen: list[int]) -> Any:
+    def noting(core: Core, batch: Batch) -> Any:
+        seen.append(batch.stage.numel())
+        return judge(core, batch)
+
+    return noting
+
+
 @pytest.mark.parametrize("kind", list(LearnerKind))
 def test_what_was_better_than_expected_becomes_more_likely(kind: LearnerKind, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the rest less."""

@@ -35,7 +35,9 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     An update takes `epochs` passes over a `share_per_epoch` of the segments of `segment_ticks` ticks, in batches of
     about `rows_per_batch` rows. The rate of learning falls linearly to `final_rate` of itself over `anneal_iterations`.
-    In the first `critic_iterations` only the critic learns. `clip`, `epochs` and `share_per_epoch` are PPO's.
+    In the first `critic_iterations` only the critic learns. `clip`, `epochs`, `share_per_epoch` and
+    `decisions_per_epoch` are PPO's; the last is how many decisions of one episode an epoch looks at, at most, so that
+    large cities do not drown small ones.
     """
 
     kind: LearnerKind = LearnerKind.PPO
@@ -47,6 +49,7 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     clip: float = 0.2
     epochs: int = 4
     share_per_epoch: float = 0.5
+    decisions_per_epoch: int = 1_000_000
     segment_ticks: int = 16
     rows_per_batch: int = 48
     entropy_weight: float = 0.002
@@ -92,13 +95,15 @@ class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is played: `per_iteration` episodes with the weights of one iteration.
+    """What is played: `per_iteration` turns with the weights of one iteration.
 
-    Each is drawn: the scenario in turn, demand from `demand`, message loss from `message_losses`. An episode lasts
-    `length_s` at most. `cities` are the first and last of those that `city:*` stands for.
+    Each turn is the next scenario, played as often as it takes to have `agents` agents in all; a range of cities is
+    played once. Demand is drawn from `demand`, message loss from `message_losses`. An episode lasts `length_s` at most.
+    `cities` are the first and last of those that `city:*` stands for.
     """
 
     per_iteration: int = 3
+    agents: int = 1
     tick_s: float = 2.0
     length_s: float = 3600.0
     profile: str = "benchmark"
@@ -204,6 +209,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "clip": (1e-3, 1.0),
         "epochs": (1, 100),
         "share_per_epoch": (0.01, 1.0),
+        "decisions_per_epoch": (1, 1e9),
         "segment_ticks": (1, 10_000),
         "rows_per_batch": (1, 1e6),
         "entropy_weight": (0.0, 10.0),
@@ -225,6 +231,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "episodes": {
         "per_iteration": (1, 1000),
+        "agents": (1, 1000),
         "tick_s": (1.0, 60.0),
         "length_s": (10.0, 86_400.0),
         "demand": (0.01, 10.0),

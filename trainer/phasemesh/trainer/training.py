@@ -15,7 +15,7 @@ from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
+from phasemesh.trainer.city_ranges import looked_at, scenario_for
 from phasemesh.trainer.cloning import Cloned, clone, sharpen
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.critic import Critic
@@ -30,6 +30,7 @@ from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerKind, Recipe
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
 from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
+from phasemesh.trainer.turns import Turns
 
 LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
     LearnerKind.PPO: Ppo,
@@ -59,6 +60,7 @@ class Training:
         self.recipe: Recipe = description.recipe
         self.scenarios = description.scenarios
         self.iteration = 0
+        self._turns = Turns(description.scenarios, description.recipe)
         self._crew = crew
         self._listener = listener
         torch.manual_seed(description.seed)
@@ -85,7 +87,7 @@ class Training:
         start, core = self.recipe.warm_start, self.learner.core
         played: list[Episode] = []
         for round_, share in enumerate(start.teacher_shares if start.teacher else ()):
-            names = self._taught_names()
+            names = self._turns.taught_names()
             episodes = self._crew.play(core.actor, [self._taught_plan(name, share) for name in names])
             played += episodes
             cloned = clone(core.actor, played, self.recipe, self.random, core.device)
@@ -108,7 +110,7 @@ class Training:
         learner, recipe = self.learner, self.recipe
         learner.core.anneal(self.iteration)
         began_s = time.monotonic()
-        names = self._names()
+        names = self._turns.names(self.iteration)
         episodes = self._crew.play(learner.core.actor, [self._plan(name) for name in names])
         played_s = time.monotonic()
         stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
@@ -118,12 +120,6 @@ class Training:
         self.iteration += 1
         self._save()
         return row
-
-    def _names(self) -> list[str]:
-        """What the episodes of this iteration are for: the scenarios of the training in turn."""
-        count = self.recipe.episodes.per_iteration
-        turns = range(self.iteration * count, (self.iteration + 1) * count)
-        return [self.scenarios[turn % len(self.scenarios)] for turn in turns]
 
     def _plan(self, name: str) -> EpisodePlan:
         """An episode for `name`; everything else is drawn."""
@@ -140,11 +136,6 @@ class Training:
             message_loss=float(self.random.choice(recipe.message_losses)),
             faults=drawn_faults(disturbed, seed),
         )
-
-    def _taught_names(self) -> list[str]:
-        """What the episodes of a round are for: every scenario once, a range of cities several times."""
-        cities, times = self.recipe.episodes.cities, self.recipe.warm_start.cities
-        return [name for name in self.scenarios for _ in range(times if city_range(name, cities) else 1)]
 
     def _taught_plan(self, name: str, share: float) -> EpisodePlan:
         recipe, disturbed = self.recipe, self.recipe.randomisation

@@ -35,7 +35,7 @@ class Ppo:
                     random,
                     segment_ticks=recipe.segment_ticks,
                     rows=recipe.rows_per_batch,
-                    share=recipe.share_per_epoch,
+                    share=min(recipe.share_per_epoch, recipe.decisions_per_epoch / lesson.advantage.size),
                 )
                 for lesson in lessons
             ]
