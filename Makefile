@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
-DEV := build editables hatchling hypothesis import-linter mypy psutil pytest pytest-cov pytest-timeout ruff schemathesis types-psutil
+DEV := build editables hatchling hypothesis import-linter mypy psutil pytest pytest-cov pytest-timeout pytest-xdist ruff schemathesis types-psutil
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo test setup bench proof lint clean
@@ -18,7 +18,7 @@ demo: $(VENV)/.sim
 	$(BIN)/phasemesh run ingolstadt21 --compare-with fixed,actuated,max-pressure,max-wave --report report
 
 test: $(VENV)/.all lint
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term:skip-covered
 
 setup: $(VENV)/.all
 
