@@ -10,6 +10,8 @@ from trainer_towns import make_episode, random_views
 
 from phasemesh.contract.errors import InputError
 from phasemesh.trainer.cloning import clone, sharpen
+from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.experience import Lesson, batches, replay
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe, WarmStart
 from phasemesh.trainer.teacher import check_teacher, taught_stage
@@ -29,6 +31,28 @@ def test_an_actor_learns_what_its_teacher_wants() -> None:
 
     assert last.agreement > first.agreement + 0.15
     assert last.loss < first.loss
+
+
+def test_cloning_leaves_the_mask_at_its_prior() -> None:
+    """A rule hears nobody: whether edges are open is not its to teach, and a mask at 0 or 1 learns no more."""
+    torch.manual_seed(0)
+    actor = UniversalActor()
+    with torch.no_grad():
+        actor.edge_score.bias.fill_(-2.0)
+    episode = make_episode(actor, ticks=160, teacher="approach", teacher_share=1.0)
+    recipe = Recipe(warm_start=WarmStart(teacher="approach", epochs=25, rows_per_batch=24, segment_ticks=8))
+
+    clone(actor, [episode], recipe, np.random.default_rng(0), torch.device("cpu"))
+
+    (batch,) = batches(_nothing_of(episode), np.random.default_rng(0), segment_ticks=160, rows=10_000)
+    with torch.no_grad():
+        probability = replay(actor, batch, 0.5).probability[batch.valid > 0]
+    assert (probability - recipe.mask.prior).abs().max() < 0.1
+
+
+def _nothing_of(episode: Episode) -> Lesson:
+    nothing = np.zeros((episode.ticks - 1, len(episode.layout.names)), dtype=np.float32)
+    return Lesson(episode, nothing, nothing)
 
 
 def test_where_the_teacher_plays_its_wishes_are_played() -> None:

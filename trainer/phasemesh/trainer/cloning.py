@@ -15,8 +15,9 @@ from torch import nn
 
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
+from phasemesh.trainer.learners.learner import mask_loss
 from phasemesh.trainer.networks import UniversalActor
-from phasemesh.trainer.recipe import Recipe
+from phasemesh.trainer.recipe import MaskRecipe, Recipe
 
 _MAX_GRAD_NORM = 1.0
 
@@ -35,14 +36,14 @@ def clone(
     random: np.random.Generator,
     device: torch.device,
 ) -> Cloned:
-    """Fit `actor` to what the teacher wanted in `episodes`, at every tick that left a choice."""
+    """Fit `actor` to what the teacher wanted wherever there was a choice; the mask stays at its prior."""
     start, lessons = recipe.warm_start, [_lesson(episode) for episode in episodes]
     optimiser = torch.optim.Adam(actor.parameters(), lr=start.learning_rate, eps=1e-5)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, start.epochs)
     found: list[Cloned] = []
     for _ in range(start.epochs):
         found = [
-            _fit(actor, batch.to(device), optimiser, recipe.mask.temperature)
+            _fit(actor, batch.to(device), optimiser, recipe.mask)
             for lesson in lessons
             for batch in batches(lesson, random, segment_ticks=start.segment_ticks, rows=start.rows_per_batch)
         ]
@@ -57,13 +58,15 @@ def sharpen(actor: UniversalActor, factor: float) -> None:
         actor.stage_score.bias.mul_(factor)
 
 
-def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, temperature: float) -> Cloned:
-    replayed = replay(actor, batch, temperature)
+def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, mask: MaskRecipe) -> Cloned:
+    replayed = replay(actor, batch, mask.temperature)
     loss = masked_mean(-replayed.taken(batch.taught), batch.has_choice)
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    # A rule hears nobody, so that nothing is learnt about edges here; a mask that drifted to 0 or 1 for want of a
+    # reason would have no gradient left to come back by.
+    torch.autograd.backward(loss + mask_loss(mask, replayed, batch))
     nn.utils.clip_grad_norm_(actor.parameters(), _MAX_GRAD_NORM)
     optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
     agrees = (replayed.log_policy.argmax(dim=-1) == batch.taught).to(loss.dtype)
     return Cloned(loss.item(), masked_mean(agrees, batch.has_choice).item())
 

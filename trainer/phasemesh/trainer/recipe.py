@@ -98,14 +98,15 @@ class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """What is played: `per_iteration` turns with the weights of one iteration.
 
     Each turn is the next scenario, played as often as it takes to have `agents` agents in all; a range of cities is
-    played once. Demand is drawn from `demand`, message loss from `message_losses`. An episode lasts `length_s` at most.
-    `cities` are the first and last of those that `city:*` stands for.
+    played once. Demand is drawn from `demand`, message loss from `message_losses`. An episode lasts `length_s` at most,
+    one of a range of cities `city_length_s`. `cities` are the first and last of those that `city:*` stands for.
     """
 
     per_iteration: int = 3
     agents: int = 1
     tick_s: float = 2.0
     length_s: float = 3600.0
+    city_length_s: float = 3600.0
     profile: str = "benchmark"
     demand: tuple[float, float] = (0.9, 1.1)
     message_losses: tuple[float, ...] = (0.0,)
@@ -234,6 +235,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "agents": (1, 1000),
         "tick_s": (1.0, 60.0),
         "length_s": (10.0, 86_400.0),
+        "city_length_s": (10.0, 86_400.0),
         "demand": (0.01, 10.0),
         "message_losses": (0.0, 1.0),
         "cities": (0, MAX_CITY),

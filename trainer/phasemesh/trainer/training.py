@@ -15,7 +15,7 @@ from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
-from phasemesh.trainer.city_ranges import looked_at, scenario_for
+from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
 from phasemesh.trainer.cloning import Cloned, clone, sharpen
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.critic import Critic
@@ -129,7 +129,7 @@ class Training:
             scenario=scenario,
             seed=seed,
             tick_s=drawn_tick_s(disturbed, seed, recipe.tick_s),
-            length_s=recipe.length_s,
+            length_s=min(recipe.length_s, recipe.city_length_s) if city_range(name, recipe.cities) else recipe.length_s,
             profile=recipe.profile,
             demand=float(self.random.uniform(*recipe.demand)),
             reward=self.recipe.reward.kind,
