@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from phasemesh.contract.command import Interval, SignalState, lights
 from phasemesh.contract.detection import Snapshot
 from phasemesh.contract.intersection import GREEN_LETTERS, Intersection
+
+remembered_lights = functools.lru_cache(maxsize=1024)(lights)
+"""`lights`, for those who ask for the same letters at every step of an interval; enough for some hundred signals."""
 
 
 class ServiceHistory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,29 +39,26 @@ def note_signal(
     history: ServiceHistory, intersection: Intersection, signal: SignalState, now_s: float
 ) -> ServiceHistory:
     """`history` after `signal` was seen at `now_s`."""
-    letters = lights(intersection, signal)
-    return msgspec.structs.replace(
-        history,
-        movement_green_s=tuple(
-            now_s if letter in GREEN_LETTERS else before
-            for letter, before in zip(letters, history.movement_green_s, strict=True)
-        ),
-        stage_green_s=tuple(
-            now_s if index == signal.stage and signal.interval is Interval.GREEN else before
-            for index, before in enumerate(history.stage_green_s)
-        ),
-    )
+    letters = remembered_lights(intersection, signal)
+    movement_green_s = [
+        now_s if letter in GREEN_LETTERS else before
+        for letter, before in zip(letters, history.movement_green_s, strict=True)
+    ]
+    stage_green_s = history.stage_green_s
+    if signal.interval is Interval.GREEN:
+        stage_green_s = tuple([now_s if index == signal.stage else old for index, old in enumerate(stage_green_s)])
+    return ServiceHistory(tuple(movement_green_s), stage_green_s, history.lane_call_s)
 
 
 def note_calls(history: ServiceHistory, snapshot: Snapshot) -> ServiceHistory:
     """`history` after the detectors of `snapshot`: an invalid detector calls constantly (NTCIP 1202 detector fault)."""
-    calls = tuple(
+    calls = [
         (before if before is not None else snapshot.now_s)
         if reading.vehicles_50m_veh > 0 or not reading.is_valid
         else None
         for reading, before in zip(snapshot.readings, history.lane_call_s, strict=True)
-    )
-    return msgspec.structs.replace(history, lane_call_s=calls)
+    ]
+    return ServiceHistory(history.movement_green_s, history.stage_green_s, tuple(calls))
 
 
 def movement_waits_s(history: ServiceHistory, intersection: Intersection, now_s: float) -> tuple[float, ...]:

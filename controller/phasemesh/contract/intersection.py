@@ -64,7 +64,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(self.protected) | frozenset(self.permissive)
 
 
-class Intersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Intersection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """Everything the rules need to know about one intersection.
 
     `conflicts` and `yields_to` are square matrices over movements, one string of `0` and `1` a row. `conflicts` is

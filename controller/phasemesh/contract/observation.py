@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from phasemesh.contract.command import SignalState, elapsed_green_s, lights
+from phasemesh.contract.command import SignalState, elapsed_green_s
 from phasemesh.contract.detection import LaneReading, Snapshot
-from phasemesh.contract.history import ServiceHistory
+from phasemesh.contract.history import ServiceHistory, remembered_lights
 from phasemesh.contract.intersection import Intersection, Lane
 
 FloatArray = npt.NDArray[np.float32]
@@ -97,6 +98,8 @@ class Encoder:
             [index for index, movement in enumerate(intersection.movements) if lane.id in movement.lanes]
             for lane in intersection.lanes
         ]
+        # A signal shows a few dozen letters in turn.
+        self._green_shares = functools.cache(self._count_greens)
 
     def encode(self, snapshot: Snapshot, history: ServiceHistory, legal: tuple[bool, ...]) -> Observation:
         """The tensors of `snapshot`, whose readings must be plausible; `legal` marks stages that may be asked for."""
@@ -106,37 +109,33 @@ class Encoder:
         return Observation(lanes, self._encode_stages(snapshot, history, legal), summary)
 
     def _encode_lanes(self, snapshot: Snapshot, history: ServiceHistory) -> FloatArray:
-        letters = lights(self.intersection, snapshot.signal)
-        rows = [
-            _lane_row(
-                reading,
-                lane,
-                [letters[index] for index in movements],
-                _since_green_s(history, movements, snapshot.now_s),
-            )
-            for reading, lane, movements in zip(
-                snapshot.readings, self.intersection.lanes, self._movements, strict=True
-            )
-        ]
-        return _scaled(np.array(rows, dtype=np.float32), _LANE_SCALES)
+        shares = self._green_shares(remembered_lights(self.intersection, snapshot.signal))
+        values: list[float] = []
+        for reading, lane, movements, share in zip(
+            snapshot.readings, self.intersection.lanes, self._movements, shares, strict=True
+        ):
+            values += _lane_row(reading, lane, share, _since_green_s(history, movements, snapshot.now_s))
+        return _scaled(values, _LANE_SCALES)
+
+    def _count_greens(self, letters: str) -> list[tuple[float, float]]:
+        """For each lane the shares of its movements to which `letters` show protected and permissive green."""
+        mine = ([letters[index] for index in movements] for movements in self._movements)
+        return [(some.count("G") / max(1, len(some)), some.count("g") / max(1, len(some))) for some in mine]
 
     def _encode_stages(self, snapshot: Snapshot, history: ServiceHistory, legal: tuple[bool, ...]) -> FloatArray:
-        signal = snapshot.signal
-        rows = [
-            (
-                index == signal.stage,
-                _elapsed_s(signal, index, snapshot.now_s),
-                is_legal,
-                snapshot.now_s - history.stage_green_s[index],
-            )
-            for index, is_legal in enumerate(legal)
-        ]
-        return _scaled(np.array(rows, dtype=np.float32), _STAGE_SCALES)
+        signal, now_s = snapshot.signal, snapshot.now_s
+        values: list[float] = []
+        for index, is_legal in enumerate(legal):
+            is_current = index == signal.stage
+            elapsed_s = elapsed_green_s(signal, now_s) if is_current else 0.0
+            values += (is_current, elapsed_s, is_legal, now_s - history.stage_green_s[index])
+        return _scaled(values, _STAGE_SCALES)
 
 
-def _lane_row(reading: LaneReading, lane: Lane, letters: list[str], since_green_s: float) -> tuple[float, ...]:
+def _lane_row(
+    reading: LaneReading, lane: Lane, green_shares: tuple[float, float], since_green_s: float
+) -> tuple[float, ...]:
     """The unscaled features of one lane, in the order of `LANE_FEATURES`."""
-    count = max(1, len(letters))
     near_veh, middle_veh, far_veh = lane.zone_capacity_veh
     return (
         reading.queue_veh,
@@ -153,19 +152,14 @@ def _lane_row(reading: LaneReading, lane: Lane, letters: list[str], since_green_
         reading.downstream_queue_veh,
         reading.downstream_vehicles_veh,
         reading.downstream_room_ratio,
-        letters.count("G") / count,
-        letters.count("g") / count,
+        *green_shares,
         since_green_s,
         float(reading.is_valid),
     )
 
 
 def _since_green_s(history: ServiceHistory, movements: list[int], now_s: float) -> float:
-    return now_s - max((history.movement_green_s[index] for index in movements), default=now_s)
-
-
-def _elapsed_s(signal: SignalState, stage: int, now_s: float) -> float:
-    return elapsed_green_s(signal, now_s) if stage == signal.stage else 0.0
+    return now_s - max([history.movement_green_s[index] for index in movements], default=now_s)
 
 
 def _scales(features: tuple[Feature, ...]) -> FloatArray:
@@ -176,8 +170,13 @@ _LANE_SCALES = _scales(LANE_FEATURES)
 _STAGE_SCALES = _scales(STAGE_FEATURES)
 
 
-def _scaled(raw: FloatArray, scales: FloatArray) -> FloatArray:
-    scaled: FloatArray = np.minimum(raw * scales, np.float32(FEATURE_CAP))
+_CAP = np.float32(FEATURE_CAP)
+
+
+def _scaled(values: list[float], scales: FloatArray) -> FloatArray:
+    """`values`, row by row, in the columns of `scales`."""
+    raw = np.array(values, dtype=np.float32).reshape(-1, len(scales))
+    scaled: FloatArray = np.minimum(raw * scales, _CAP)
     return scaled
 
 
