@@ -12,6 +12,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
+from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -56,8 +57,15 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient."""
+    """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient.
 
+    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss.
+    """
+
+    kind: MaskKind = MaskKind.BAYES
+    sees_state: bool = True
+    sees_trajectory: bool = True
+    sees_policy: bool = True
     loss: MaskLoss = MaskLoss.KL
     prior: float = 0.5
     weight: float = 0.01
@@ -133,6 +141,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     warm_start: WarmStart = WarmStart()
     episodes: EpisodesRecipe = EpisodesRecipe()
     randomisation: Randomisation = Randomisation()
+
+
+def actor_spec(recipe: Recipe) -> ActorSpec:
+    """What the actor of `recipe` is made from."""
+    mask = recipe.mask
+    return ActorSpec(
+        mask=MaskSpec(
+            kind=mask.kind,
+            prior=mask.prior if mask.kind is MaskKind.RANDOM else MaskSpec().prior,
+            sees_state=mask.sees_state,
+            sees_trajectory=mask.sees_trajectory,
+            sees_policy=mask.sees_policy,
+        )
+    )
 
 
 def known_recipes() -> tuple[str, ...]:
