@@ -36,7 +36,8 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     An update takes `epochs` passes over a `share_per_epoch` of the segments of `segment_ticks` ticks, in batches of
     about `rows_per_batch` rows. The rate of learning falls linearly to `final_rate` of itself over `anneal_iterations`.
-    In the first `critic_iterations` only the critic learns. `clip`, `epochs` and `share_per_epoch` are PPO's.
+    In the first `critic_iterations` only the critic learns. `clip`, `epochs` and `share_per_epoch` are PPO's. Without
+    `policy_weight` and `entropy_weight` the regulariser of the mask is all that an actor learns from.
     """
 
     kind: LearnerKind = LearnerKind.PPO
@@ -50,6 +51,7 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     share_per_epoch: float = 0.5
     segment_ticks: int = 16
     rows_per_batch: int = 48
+    policy_weight: float = 1.0
     entropy_weight: float = 0.002
     value_weight: float = 0.5
     max_grad_norm: float = 0.5
@@ -228,6 +230,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "share_per_epoch": (0.01, 1.0),
         "segment_ticks": (1, 10_000),
         "rows_per_batch": (1, 1e6),
+        "policy_weight": (0.0, 100.0),
         "entropy_weight": (0.0, 10.0),
         "value_weight": (0.0, 100.0),
         "max_grad_norm": (1e-6, 1e6),

@@ -123,7 +123,8 @@ class Core:
         recipe = self.recipe
         loss = recipe.learner.value_weight * terms.value
         if learns_policy:
-            loss = loss + terms.policy - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
+            loss = loss + recipe.learner.policy_weight * terms.policy
+            loss = loss - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.parameters, recipe.learner.max_grad_norm)
