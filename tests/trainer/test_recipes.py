@@ -46,6 +46,8 @@ def test_a_recipe_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[randomisation]\nticks_s = [0.0, 2.0]", "randomisation.ticks_s is (0.0, 2.0)"),
         ("[randomisation]\nticks_s = [2.5]", "whole seconds"),
         ("[randomisation]\ndetector_noise = [0.0, 0.6]", "randomisation.detector_noise"),
+        ("[mask]\nkind = 'shut'", "shut"),
+        ("[mask]\nsees_state = 1", "sees_state"),
         ("[learner", "recipe"),
     ],
 )

@@ -22,13 +22,15 @@ ILLEGAL = -1e9
 class Encoded(NamedTuple):
     """What does not depend on the recurrent state, so that it is computed for a whole segment at once.
 
-    `own` [..., 2W], `protected` and `permissive` [..., S, W], `messages` [..., K, W].
+    `own` [..., 2W], `protected` and `permissive` [..., S, W], `messages` [..., K, W], and `asked` [..., K, W], the
+    messages as the edge posterior sees them.
     """
 
     own: Tensor
     protected: Tensor
     permissive: Tensor
     messages: Tensor
+    asked: Tensor
 
     def at(self, tick: int) -> Encoded:
         """One tick of a segment whose first dimension is time."""
@@ -53,11 +55,13 @@ def encode(actor: UniversalActor, lanes: Tensor, has_lane: Tensor, stage_lanes: 
     mean = embedded.sum(dim=-2) / has_lane.sum(dim=-1, keepdim=True)
     # Embeddings are at least zero, so that zeros in place of padding never are a maximum that matters.
     own = torch.cat((mean, embedded.amax(dim=-2)), dim=-1)
+    told = actor.message_layer(messages)
     return Encoded(
         own=own,
         protected=stage_lanes[..., 0] @ embedded,
         permissive=stage_lanes[..., 1] @ embedded,
-        messages=actor.message_layer(messages),
+        messages=told,
+        asked=actor.asked(messages, told),
     )
 
 
@@ -86,8 +90,11 @@ def decide(
 
 def edge_logits(actor: UniversalActor, encoded: Encoded, hidden: Tensor) -> Tensor:
     """How strongly each neighbour belongs to the ego graph, [..., K]."""
-    context = torch.cat((encoded.own, hidden), dim=-1).unsqueeze(-2)
-    context = context.expand(*encoded.messages.shape[:-1], -1)
-    units = torch.relu(actor.edge_layer(torch.cat((context, encoded.messages), dim=-1)))
+    constant = actor.spec.mask.constant_logit
+    if constant is not None:
+        return encoded.asked.new_full(encoded.asked.shape[:-1], constant)
+    context = torch.cat(actor.edge_context(encoded.own, hidden), dim=-1).unsqueeze(-2)
+    context = context.expand(*encoded.asked.shape[:-1], -1)
+    units = torch.relu(actor.edge_layer(torch.cat((context, encoded.asked), dim=-1)))
     scores: Tensor = actor.edge_score(units)
     return scores.squeeze(-1)

@@ -18,19 +18,21 @@ from torch import nn
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec
 from phasemesh.trainer.learners.learner import Core
 from phasemesh.trainer.networks import UniversalActor
-from phasemesh.trainer.weights import actor_with
+from phasemesh.trainer.weights import Weights, actor_with
 
 CHECKPOINT_NAME = "checkpoint.npz"
 _FORMAT = 1
 _META = "meta"
 
 
-class Meta(msgspec.Struct, frozen=True):
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a checkpoint holds beside arrays: the state of every generator of random numbers, and where it stands.
 
     `elapsed_s` is the wall time of training so far. `optimiser` are the settings of the optimiser's groups.
+    `actor` is what the actor was made from, None for `UNIVERSAL`.
     """
 
     format: int
@@ -39,6 +41,7 @@ class Meta(msgspec.Struct, frozen=True):
     elapsed_s: float
     random: dict[str, Any]
     optimiser: list[dict[str, Any]]
+    actor: ActorSpec | None = None
 
 
 Arrays = dict[str, np.ndarray]
@@ -54,6 +57,7 @@ def save_checkpoint(path: Path, core: Core, random: np.random.Generator, *, iter
         elapsed_s=elapsed_s,
         random=dict(random.bit_generator.state),
         optimiser=state["param_groups"],
+        actor=None if core.actor.spec == UNIVERSAL else core.actor.spec,
     )
     arrays = {
         **_module_arrays("actor", core.actor),
@@ -73,6 +77,8 @@ def save_checkpoint(path: Path, core: Core, random: np.random.Generator, *, iter
 def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta:
     """Put the state at `path` into `core` and `random`; raises InputError when it is missing, broken or foreign."""
     arrays, meta = _read(path)
+    if (meta.actor or UNIVERSAL) != core.actor.spec:
+        raise InputError(f"{path}: is a checkpoint of another network or recipe: its actor is {meta.actor}")
     try:
         for prefix, module in (("actor", core.actor), ("critic", core.critic), ("scale", core.scale)):
             module.load_state_dict(_tensors(arrays, prefix))
@@ -89,7 +95,7 @@ def load_actor(path: Path) -> tuple[UniversalActor, int]:
     arrays, meta = _read(path)
     weights = {name.removeprefix("actor/"): array for name, array in arrays.items() if name.startswith("actor/")}
     try:
-        return actor_with(weights), meta.iteration
+        return actor_with(Weights(meta.actor or UNIVERSAL, weights)), meta.iteration
     except RuntimeError as error:
         raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
 

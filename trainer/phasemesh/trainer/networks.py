@@ -10,9 +10,12 @@ from phasemesh.contract.observation import (
     HYPER_SIZE,
     LANE_FEATURES,
     MESSAGE_SIZE,
+    POLICY_SIZE,
     SITE_SIZE,
     STAGE_FEATURES,
+    SUMMARY_SIZE,
 )
+from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec
 
 WIDTH = 48
 """Units of every layer; the width that learned well in few episodes on two cores."""
@@ -33,8 +36,15 @@ class UniversalActor(nn.Module):
     own state, the recurrent state and the neighbours that the ego-graph mask lets through.
     """
 
-    def __init__(self) -> None:
+    seen_of_message: Tensor
+    """1 for every number of a message that the edge posterior reads, else 0; there only when something is off."""
+
+    def __init__(self, spec: ActorSpec = UNIVERSAL) -> None:
         super().__init__()
+        self.spec = spec
+        # What every graph holds that needs none would change the bytes of graphs that ship.
+        if not spec.mask.sees_everything:
+            self.register_buffer("seen_of_message", seen_of_message(spec.mask), persistent=False)
         self.lane_layer = nn.Linear(len(LANE_FEATURES), WIDTH)
         self.message_layer = nn.Linear(MESSAGE_SIZE, WIDTH)
         self.edge_layer = nn.Linear(3 * WIDTH + HIDDEN_SIZE, WIDTH)
@@ -62,7 +72,7 @@ class UniversalActor(nn.Module):
         embedded = torch.relu(self.lane_layer(lanes))
         own = torch.cat((embedded.mean(dim=0), embedded.amax(dim=0)))
         messages = self.message_layer(neighbour_messages)
-        edge_logits = self.edge_logits(own, hidden, messages)
+        edge_logits = self.edge_logits(own, hidden, self.asked(neighbour_messages, messages))
         probability = torch.sigmoid(edge_logits) * neighbour_valid
         mask = sample_mask(edge_logits, mask_noise) * neighbour_valid
         heard = masked_mean(messages, mask)
@@ -70,9 +80,22 @@ class UniversalActor(nn.Module):
         logits = self.stage_logits(embedded, stage_lanes, stage_state, torch.cat((hidden_next, heard)))
         return logits, hidden_next, probability, mask, torch.softmax(self.hyper_score(hidden_next), dim=0)
 
+    def asked(self, messages: Tensor, encoded: Tensor) -> Tensor:
+        """The `messages` [..., K, D] as the edge posterior sees them, encoded; `encoded` where it sees everything."""
+        return encoded if self.spec.mask.sees_everything else self.message_layer(messages * self.seen_of_message)
+
+    def edge_context(self, own: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the edge posterior sees of its own intersection: zeros in place of what is switched off."""
+        mask = self.spec.mask
+        state = own if mask.sees_state else torch.zeros_like(own)
+        return state, hidden if mask.sees_trajectory else torch.zeros_like(hidden)
+
     def edge_logits(self, own: Tensor, hidden: Tensor, messages: Tensor) -> Tensor:
         """How strongly each neighbour belongs to the ego graph, [K], from encoded `messages` [K, WIDTH]."""
-        context = torch.cat((own, hidden)).expand(messages.shape[0], -1)
+        constant = self.spec.mask.constant_logit
+        if constant is not None:
+            return messages.new_full((messages.shape[0],), constant)
+        context = torch.cat(self.edge_context(own, hidden)).expand(messages.shape[0], -1)
         units = torch.relu(self.edge_layer(torch.cat((context, messages), dim=1)))
         return torch.squeeze(self.edge_score(units), dim=1)
 
@@ -83,6 +106,16 @@ class UniversalActor(nn.Module):
         shared = context.expand(stage_state.shape[0], -1)
         units = torch.relu(self.stage_layer(torch.cat((protected, permissive, stage_state, shared), dim=1)))
         return torch.squeeze(self.stage_score(units), dim=1)
+
+
+def seen_of_message(mask: MaskSpec) -> Tensor:
+    """1 for every number of a message that the edge posterior of `mask` reads, else 0, [MESSAGE_SIZE]."""
+    parts = (
+        (SUMMARY_SIZE, mask.sees_state),
+        (POLICY_SIZE, mask.sees_policy),
+        (HIDDEN_SIZE, mask.sees_trajectory),
+    )
+    return torch.cat([torch.full((size,), float(is_seen)) for size, is_seen in parts])
 
 
 def sample_mask(edge_logits: Tensor, noise: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
+from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -37,7 +38,8 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     about `rows_per_batch` rows. The rate of learning falls linearly to `final_rate` of itself over `anneal_iterations`.
     In the first `critic_iterations` only the critic learns. `clip`, `epochs`, `share_per_epoch` and
     `decisions_per_epoch` are PPO's; the last is how many decisions of one episode an epoch looks at, at most, so that
-    large cities do not drown small ones.
+    large cities do not drown small ones. Without `policy_weight` and `entropy_weight` the regulariser of the mask is
+    all that an actor learns from.
     """
 
     kind: LearnerKind = LearnerKind.PPO
@@ -52,6 +54,7 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     decisions_per_epoch: int = 1_000_000
     segment_ticks: int = 16
     rows_per_batch: int = 48
+    policy_weight: float = 1.0
     entropy_weight: float = 0.002
     value_weight: float = 0.5
     max_grad_norm: float = 0.5
@@ -59,8 +62,15 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient."""
+    """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient.
 
+    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss.
+    """
+
+    kind: MaskKind = MaskKind.BAYES
+    sees_state: bool = True
+    sees_trajectory: bool = True
+    sees_policy: bool = True
     loss: MaskLoss = MaskLoss.KL
     prior: float = 0.5
     weight: float = 0.01
@@ -141,6 +151,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     randomisation: Randomisation = Randomisation()
 
 
+def actor_spec(recipe: Recipe) -> ActorSpec:
+    """What the actor of `recipe` is made from."""
+    mask = recipe.mask
+    return ActorSpec(
+        mask=MaskSpec(
+            kind=mask.kind,
+            prior=mask.prior if mask.kind is MaskKind.RANDOM else MaskSpec().prior,
+            sees_state=mask.sees_state,
+            sees_trajectory=mask.sees_trajectory,
+            sees_policy=mask.sees_policy,
+        )
+    )
+
+
 def known_recipes() -> tuple[str, ...]:
     """The names of the recipes that ship."""
     names = (path.name for path in resources.files("phasemesh.trainer.recipes").iterdir())
@@ -213,6 +237,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "decisions_per_epoch": (1, 1e9),
         "segment_ticks": (1, 10_000),
         "rows_per_batch": (1, 1e6),
+        "policy_weight": (0.0, 100.0),
         "entropy_weight": (0.0, 10.0),
         "value_weight": (0.0, 100.0),
         "max_grad_norm": (1e-6, 1e6),

@@ -13,6 +13,7 @@ import torch
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.trainer.actor_spec import MaskKind
 from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
@@ -27,7 +28,7 @@ from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import Ppo
 from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.networks import UniversalActor
-from phasemesh.trainer.recipe import LearnerKind, Recipe
+from phasemesh.trainer.recipe import LearnerKind, Recipe, actor_spec
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
 from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 from phasemesh.trainer.turns import Turns
@@ -65,7 +66,8 @@ class Training:
         self._listener = listener
         torch.manual_seed(description.seed)
         self.random = np.random.default_rng(description.seed)
-        self.learner = LEARNERS[self.recipe.learner.kind](UniversalActor(), Critic(), self.recipe, device)
+        actor = UniversalActor(actor_spec(self.recipe))
+        self.learner = LEARNERS[self.recipe.learner.kind](actor, Critic(), self.recipe, device)
         self._history: list[Stats] = []
         self._before_s = 0.0
         self._began_s = time.monotonic()
@@ -170,7 +172,7 @@ class Training:
             reward=_means(names, [float(episode.reward.mean()) for episode in episodes]),
             stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
-            alarms=alarms_of(self._history),
+            alarms=alarms_of(self._history) if self.recipe.mask.kind is MaskKind.BAYES else (),
         )
 
     def _save(self) -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from phasemesh.trainer.actor_spec import ActorSpec
 from phasemesh.trainer.networks import UniversalActor
 
-Weights = dict[str, npt.NDArray[np.float32]]
+
+class Weights(NamedTuple):
+    """The weights of an actor by parameter, and the spec of the actor that they are for."""
+
+    spec: ActorSpec
+    arrays: dict[str, npt.NDArray[np.float32]]
 
 
 def weights_of(actor: UniversalActor) -> Weights:
     """A copy of the weights of `actor`, wherever it lives, by parameter."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in actor.state_dict().items()}
+    arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in actor.state_dict().items()}
+    return Weights(actor.spec, arrays)
 
 
 def actor_with(weights: Weights) -> UniversalActor:
     """An actor that has `weights`; raises RuntimeError when they are those of another network."""
-    actor = UniversalActor()
-    actor.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    actor = UniversalActor(weights.spec)
+    actor.load_state_dict({name: torch.from_numpy(array) for name, array in weights.arrays.items()})
     return actor

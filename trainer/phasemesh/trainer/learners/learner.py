@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.actor_spec import MaskKind
 from phasemesh.trainer.critic import Critic, ValueScale
 from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
 from phasemesh.trainer.episode import Episode
@@ -122,7 +123,8 @@ class Core:
         recipe = self.recipe
         loss = recipe.learner.value_weight * terms.value
         if learns_policy:
-            loss = loss + terms.policy - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
+            loss = loss + recipe.learner.policy_weight * terms.policy
+            loss = loss - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.parameters, recipe.learner.max_grad_norm)
@@ -137,7 +139,9 @@ def learning_rate(recipe: LearnerRecipe, iteration: int) -> float:
 
 
 def mask_loss(recipe: MaskRecipe, replayed: Replayed, batch: Batch) -> Tensor:
-    """The regulariser of the edge posterior, averaged over all steps of the batch."""
+    """The regulariser of the edge posterior, averaged over all steps of the batch; 0 where no posterior is learned."""
+    if recipe.kind is not MaskKind.BAYES:
+        return replayed.probability.new_zeros(())
     return _MASK_LOSSES[recipe.loss](replayed.probability, recipe.prior, batch.valid).mean()
 
 

@@ -1,0 +1,55 @@
+"""What makes one actor's network another's: small enough to lie in a checkpoint and to travel to workers."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+import msgspec
+
+_CERTAIN_LOGIT = 64.0
+"""Edge logit above every logistic noise; its sigmoid is 1 in single precision."""
+
+
+class MaskKind(StrEnum):
+    """What draws the ego-graph mask: the learned posterior, nothing (every neighbour is heard), or the prior alone."""
+
+    BAYES = "bayes"
+    OPEN = "open"
+    RANDOM = "random"
+
+
+class MaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """How edges are masked. `prior` is the probability of a random mask, and told only for one.
+
+    The posterior reads three things, each of which can be switched off: the state (own lanes and the neighbour's
+    summary), the trajectory (recurrent states of both) and the policy (the neighbour's last one).
+    """
+
+    kind: MaskKind = MaskKind.BAYES
+    prior: float = 0.5
+    sees_state: bool = True
+    sees_trajectory: bool = True
+    sees_policy: bool = True
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no input of the posterior is switched off."""
+        return self.sees_state and self.sees_trajectory and self.sees_policy
+
+    @property
+    def constant_logit(self) -> float | None:
+        """The logit of every edge where nothing is learned, else None."""
+        if self.kind is MaskKind.BAYES:
+            return None
+        return _CERTAIN_LOGIT if self.kind is MaskKind.OPEN else math.log(self.prior / (1.0 - self.prior))
+
+
+class ActorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything but its weights that an actor is made from."""
+
+    mask: MaskSpec = MaskSpec()
+
+
+UNIVERSAL = ActorSpec()
+"""The actor of every recipe that says nothing else."""
