@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.sim_harness.sumo.network import read_network
+from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.env import CityEnv, CityOptions
+from phasemesh.trainer.episode import EpisodePlan
+from phasemesh.trainer.networks import UniversalActor
 
 pytestmark = [pytest.mark.train, pytest.mark.sumo]
 
@@ -72,3 +77,23 @@ def test_what_cannot_be_played_is_refused(changes: dict[str, float], reason: str
     """Before SUMO is started."""
     with pytest.raises(InputError, match=reason):
         CityEnv(CityOptions(scenario=find_scenario("grid2x2"), **changes))
+
+
+def test_a_scenario_with_files_of_its_own_is_played(tmp_path: Path) -> None:
+    """They are loaded once: SUMO refuses a detector that is there twice."""
+    grid = find_scenario("grid2x2")
+    lane_id = read_network(grid.net_file).controlled[0].zones[0][0].lane_id
+    (tmp_path / "loops.add.xml").write_text(
+        f'<additional><inductionLoop id="loop" lane="{lane_id}" pos="1" period="60" file="loops.xml"/></additional>'
+    )
+    routes = ",".join(str(path) for path in grid.route_files)
+    config = tmp_path / "own.sumocfg"
+    config.write_text(
+        f'<configuration><net-file value="{grid.net_file}"/><route-files value="{routes}"/>'
+        '<additional-files value="loops.add.xml"/><begin value="0"/><end value="60"/></configuration>'
+    )
+
+    (episode,) = Crew(1).play(UniversalActor(), [EpisodePlan(scenario=str(config), seed=1, length_s=20.0)])
+
+    assert episode.ticks == 10
+    assert (tmp_path / "loops.xml").exists()

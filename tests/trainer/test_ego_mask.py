@@ -71,6 +71,14 @@ def test_b2_without_a_task_the_mask_descends_to_its_prior() -> None:
     assert descend(printed_penalty, 0.5) == pytest.approx(0.054, abs=2e-3)
 
 
+@pytest.mark.parametrize(("prior", "printed"), [(0.2, 0.054), (0.8, 0.946)])
+def test_b2_what_is_printed_has_another_optimum_than_the_prior(prior: float, printed: float) -> None:
+    """Wherever the descent begins; the divergence ends at the prior."""
+    for start in (0.02, 0.5, 0.97):
+        assert descend(printed_penalty, start, prior) == pytest.approx(printed, abs=2e-3)
+        assert descend(kl_to_prior, start, prior) == pytest.approx(prior, abs=1e-3)
+
+
 def test_edges_to_nobody_cost_nothing() -> None:
     """Only valid edges count."""
     probability = torch.tensor([0.9, 0.2])

@@ -1,4 +1,4 @@
-"""B5 and the learners: what an update does to a policy, and that it replays exactly what was played."""
+"""B5, B15 and the learners: what an update does to a policy, and that it replays exactly what was played."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from trainer_towns import make_episode
 
+from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, replay
@@ -189,6 +190,19 @@ def test_figures_of_the_mask_are_averages_over_edges() -> None:
     assert 0.0 < stats.mask_mean < 1.0
     assert stats.edges > 0
     assert 0.0 < stats.mask_entropy <= np.log(2.0)
+
+
+@pytest.mark.parametrize(("bias", "is_collapsed"), [(-9.0, True), (0.0, False), (9.0, True)])
+def test_b15_an_update_of_a_collapsed_mask_raises_the_alarm(bias: float, is_collapsed: bool) -> None:
+    """From the posterior of the batches to the alarm, shut and open alike."""
+    actor = make_actor()
+    with torch.no_grad():
+        actor.edge_score.bias.fill_(bias)
+    stats = make_learner(LearnerKind.PPO, actor).update(
+        [make_episode(actor, ticks=40)], np.random.default_rng(0), learns_policy=False
+    )
+
+    assert (Alarm.MASK_COLLAPSE in alarms_of([stats])) == is_collapsed
 
 
 @pytest.mark.parametrize(("iteration", "expected"), [(0, 1e-3), (50, 5.5e-4), (100, 1e-4), (900, 1e-4)])

@@ -1,4 +1,4 @@
-"""What the trainer lets agents hear is what the wire would bring: same numbers, same rule for lost messages."""
+"""B12: what the trainer lets agents hear is what the wire would bring: same numbers, same rule for lost messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_message_is_that_of_the_wire(stages: int) -> None:
         assert np.array_equal(told[row], vector(sent))
 
 
-def test_lost_messages_are_bridged_as_long_as_on_the_street() -> None:
+def test_b12_lost_messages_are_bridged_as_long_as_on_the_street() -> None:
     """Random losses: at every tick the inbox holds as fresh what a mailbox holds as fresh, and the same numbers."""
     random = np.random.default_rng(2)
     inbox = Inbox(LAYOUT)

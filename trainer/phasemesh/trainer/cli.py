@@ -1,7 +1,9 @@
-"""The command `phasemesh train`; torch and SUMO are imported when it runs."""
+"""The commands `phasemesh train` and `phasemesh report`; torch and SUMO are imported when they run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,7 @@ EXIT_ALARM = 1
 def register(app: typer.Typer) -> None:
     """Add the commands of this room to `app`."""
     app.command("train")(train)
+    app.command("report")(report)
 
 
 def train(
@@ -47,16 +50,10 @@ def train(
     ] = False,
 ) -> None:
     """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
-    try:
+    with _trained_with():
         from rich.console import Console  # noqa: PLC0415 (comes with the extra `sim`)
 
         from phasemesh.trainer.session import Order, train_in  # noqa: PLC0415 (torch is optional and slow)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _TRAIN_PACKAGES:
-            raise
-        extra = _TRAIN_PACKAGES[package]
-        raise MissingExtraError(f"training needs {package}; run pip install 'phasemesh[{extra}]'") from error
     order = Order(
         recipe=recipe,
         scenarios=_names(scenarios),
@@ -75,6 +72,40 @@ def train(
         typer.echo(f"{out}: ended after {trained.iterations} iterations by {', '.join(trained.alarms)}", err=True)
         raise typer.Exit(EXIT_ALARM)
     typer.echo(f"{out}: {trained.iterations} iterations; phasemesh export {out} --out BUNDLE makes a bundle of it")
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of trainings; those that differ in their seed are one.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the page; by default `report` in the first run.")] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Played for the page; by default the largest of the run.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the episode that is played.", min=0)] = 1,
+    seconds: Annotated[
+        float | None, typer.Option(help="Simulated seconds of it; by default the whole scenario.", min=60.0)
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Episodes played at a time.", min=1, max=2)] = 2,
+    *,
+    play: Annotated[bool, typer.Option(help="Play the first run's policy and the rule for the page.")] = True,
+) -> None:
+    """Write one page about trainings: curves, alarms, ego graphs over a day, and where time was lost."""
+    with _trained_with():
+        from phasemesh.trainer.report.reporting import Showing, report_on  # noqa: PLC0415 (torch is optional and slow)
+    showing = Showing(scenario=scenario, seed=seed, length_s=seconds, workers=workers) if play else None
+    typer.echo(report_on(runs, out, showing))
+
+
+@contextmanager
+def _trained_with() -> Iterator[None]:
+    """Say in one line which extra is missing when an import within fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TRAIN_PACKAGES:
+            raise
+        extra = _TRAIN_PACKAGES[package]
+        raise MissingExtraError(f"training needs {package}; run pip install 'phasemesh[{extra}]'") from error
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -39,6 +39,7 @@ from phasemesh.sim_harness.monitor.city_monitor import CityMonitor
 from phasemesh.sim_harness.monitor.demands import LEAST_YELLOW_S
 from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.provision import find_profile
+from phasemesh.sim_harness.report_folder import edge_output
 from phasemesh.sim_harness.scenarios.scenario import Scenario
 from phasemesh.sim_harness.sumo.connection import Simulation, SumoOptions, start
 from phasemesh.sim_harness.sumo.delay_meter import DelayMeter
@@ -54,7 +55,8 @@ class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What is played: `length_s` None is the whole window; `demand` scales SUMO's demand.
 
     `ignore_junction_blocker_s` is SUMO's option of that name. `halting_norm_veh` divides the reward of that kind. What
-    `faults` make of the detectors reaches cabinets and agents; rewards are of the truth.
+    `faults` make of the detectors reaches cabinets and agents; rewards are of the truth. SUMO measures each edge into
+    `EDGES_NAME` of `edges_folder` if there is one.
     """
 
     scenario: Scenario
@@ -66,6 +68,7 @@ class CityOptions(msgspec.Struct, frozen=True, kw_only=True):
     reward: RewardKind = RewardKind.DELAY
     halting_norm_veh: float = 10.0
     faults: StreetFaults = StreetFaults()
+    edges_folder: Path | None = None
 
 
 class AgentView(TypedDict):
@@ -172,7 +175,8 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
                 output=folder,
                 net=scenario.net_file,
                 config=scenario.config,
-                additional=scenario.additional_files,
+                # SUMO takes those of the scenario from its configuration; given twice, many of them would be refused.
+                additional=(edge_output(options.edges_folder),) if options.edges_folder else (),
                 begin_s=scenario.begin_s,
                 seed=seed,
                 ignore_junction_blocker_s=options.ignore_junction_blocker_s,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     `length_s` None is the whole window of the scenario. `message_loss` is the share of messages that do not arrive,
     `demand` scales SUMO's demand. Stages are drawn from the policy, or with `is_greedy` its best is taken. A `teacher`
     (a rule by name) says at every tick what it would want; `teacher_share` of the ticks are played by it.
-    `faults` are those of the street.
+    `faults` are those of the street. SUMO measures each edge into `edges_folder` if there is one.
     """
 
     scenario: str
@@ -34,6 +36,7 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     teacher: str | None = None
     teacher_share: float = 0.0
     faults: StreetFaults = StreetFaults()
+    edges_folder: Path | None = None
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):

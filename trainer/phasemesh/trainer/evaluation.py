@@ -86,6 +86,17 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     (folder / EVALUATION_NAME).write_bytes(content + b"\n")
 
 
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """The evaluation in a run folder, if there is one; raises InputError for one that cannot be read."""
+    path = folder / EVALUATION_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
 def _safe_delay_s(episode: Episode) -> float:
     """The delay of an episode; raises RuntimeError if an unsafe light was shown, which must never happen."""
     if episode.monitor_trips:

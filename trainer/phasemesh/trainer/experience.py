@@ -129,6 +129,13 @@ def batches(
         yield _batch(lesson.episode, series, chosen[None, :] + np.arange(min(segment_ticks, ticks))[:, None])
 
 
+def in_order(lesson: Lesson, segment_ticks: int) -> Iterator[Batch]:
+    """All ticks of `lesson` from the first to the last, a row for each agent."""
+    series, ticks = _series(lesson), len(lesson.advantage)
+    for first in range(0, ticks, segment_ticks):
+        yield _batch(lesson.episode, series, np.arange(first, min(ticks, first + segment_ticks))[:, None])
+
+
 def _starts(ticks: int, length: int, share: float, random: np.random.Generator) -> Index:
     """First ticks of segments that do not overlap, from a random offset, in random order."""
     offset = int(random.integers(0, ticks % length + 1))

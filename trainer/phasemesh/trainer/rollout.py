@@ -190,6 +190,7 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
             reward=plan.reward,
             ignore_junction_blocker_s=plan.ignore_junction_blocker_s,
             faults=plan.faults,
+            edges_folder=plan.edges_folder,
         )
     )
     rollout = Rollout(actor, env.layout, plan)
