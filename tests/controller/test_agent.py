@@ -68,6 +68,10 @@ class TestSteps:
                 calls.append("poll")
                 return ()
 
+            def dropped(self) -> frozenset[IntersectionId]:
+                """As in `Transport`."""
+                return frozenset()
+
             def close(self) -> None:
                 """As in `Transport`."""
 

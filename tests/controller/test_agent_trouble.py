@@ -12,6 +12,7 @@ from agent_factories import (
     EAST,
     PAIR,
     STALE_AFTER_TICKS,
+    TICK_S,
     WEST,
     BrokenPolicy,
     FixedPolicy,
@@ -61,14 +62,30 @@ class TestNeighbours:
 
         assert [record.comm_misses for record in records] == [(EAST,)] * 4 + [()] * 2
 
-    def test_a_neighbour_that_comes_back_counts_at_once(self) -> None:
-        """The first message after a silence is used in its own tick."""
+    def test_a_neighbour_that_is_heard_for_the_first_time_counts_at_once(self) -> None:
+        """The first message of all is used in its own tick, however late it comes."""
         town = make_town()
         for _ in range(6):
             town.tick(absent=(EAST,))
         record = town.tick()[WEST]
 
         assert (record.rung, record.peers[0].is_fresh) == (Rung.COORDINATED, True)
+        assert policy_of(town).inputs[-1].neighbour_valid.tolist() == [1.0]
+
+    def test_a_neighbour_that_comes_back_counts_after_a_clean_period(self) -> None:
+        """After a silence the agent stays alone for 30 s, and what it shows is what it does: no message is used."""
+        town = make_town()
+        town.tick()
+        for _ in range(6):
+            town.tick(absent=(EAST,))
+        waiting = round(CLEAN_S / TICK_S)
+        records = [town.tick()[WEST] for _ in range(waiting)]
+        used = [bool(inputs.neighbour_valid[0]) for inputs in policy_of(town).inputs[-waiting:]]
+
+        assert [record.peers[0].is_fresh for record in records] == [True] * waiting
+        assert [record.rung for record in records] == [*[Rung.ISOLATED] * (waiting - 1), Rung.COORDINATED]
+        assert used == [record.rung is Rung.COORDINATED for record in records]
+        assert records[0].reason == "waiting for 30 s without trouble: no neighbour is fresh"
 
     def test_an_agent_without_neighbours_is_coordinated(self) -> None:
         """A single intersection is not isolated: nobody is missing."""

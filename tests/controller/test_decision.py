@@ -28,11 +28,13 @@ from phasemesh.contract.site import PlanKind
 from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.decision import RESET_AFTER_TICKS, Choice, Decider, Mind, Observed
-from phasemesh.controller.ladder import FRESH
+from phasemesh.controller.ladder import CLEAN_S, FRESH, Standing, next_standing
+from phasemesh.controller.ladder_table import LadderEvent, Rung
 from phasemesh.controller.memory.recall import NoMemory, Recollection
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.policy.noise import deterministic_noise
 from phasemesh.controller.policy.runtime import Policy
+from phasemesh.controller.trouble import Circumstances, neighbour_events
 from phasemesh.controller.unit_watch import UnitWatch
 from strategies import brisk, readings
 
@@ -131,7 +133,7 @@ def test_an_impossible_reading_never_reaches_the_policy(name: str, value: float)
     broken = msgspec.structs.replace(make_reading(2.0), **{name: value})
     seen = make_snapshot(CROSSING, now_s=LONG_GREEN_S, readings=(broken, *(make_reading(2.0),) * 3))
     scene = make_scene(policy, seen)
-    scene.decider.infer(scene.decider.mask(scene.observed, NO_VIEWS, NOISE))
+    scene.decider.infer(scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE))
     (inputs,) = policy.inputs
 
     assert scene.observed.snapshot.readings[0] == INVALID_READING
@@ -145,7 +147,7 @@ def test_an_impossible_reading_never_reaches_the_policy(name: str, value: float)
 def test_the_inputs_are_always_finite(seen: tuple[LaneReading, ...], now_s: float) -> None:
     """Whatever the detectors say at whatever time, the tensors hold numbers of the right shape."""
     scene = make_scene(snapshot=make_snapshot(CROSSING, now_s=now_s, readings=seen))
-    inputs = scene.decider.mask(scene.observed, NO_VIEWS, NOISE)
+    inputs = scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE)
 
     assert inputs.lanes.shape == (4, len(LANE_FEATURES))
     assert all(np.isfinite(getattr(inputs, name)).all() for name in inputs.__struct_fields__)
@@ -172,7 +174,7 @@ def test_fresh_neighbours_are_valid_rows() -> None:
     scene = make_scene()
     east, west = make_message(EAST, 0.25), make_message(WEST, 0.75)
     inputs = scene.decider.mask(
-        scene.observed, (view(EAST, east, is_fresh=True), view(WEST, west, is_fresh=True)), NOISE
+        scene.mind, scene.observed, (view(EAST, east, is_fresh=True), view(WEST, west, is_fresh=True)), NOISE
     )
 
     assert inputs.neighbour_valid.tolist() == [1.0, 1.0]
@@ -183,7 +185,7 @@ def test_a_stale_neighbour_is_masked() -> None:
     """What it once said is known but not used: its row is empty and not valid."""
     scene = make_scene()
     views = (view(EAST, make_message(EAST), is_fresh=False), view(WEST, make_message(WEST), is_fresh=True))
-    inputs = scene.decider.mask(scene.observed, views, NOISE)
+    inputs = scene.decider.mask(scene.mind, scene.observed, views, NOISE)
 
     assert inputs.neighbour_valid.tolist() == [0.0, 1.0]
     assert not inputs.neighbour_messages[0].any()
@@ -192,10 +194,27 @@ def test_a_stale_neighbour_is_masked() -> None:
 def test_a_missing_neighbour_is_masked() -> None:
     """A neighbour that was never heard is an empty row."""
     scene = make_scene()
-    inputs = scene.decider.mask(scene.observed, NO_VIEWS, NOISE)
+    inputs = scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE)
 
     assert inputs.neighbour_valid.tolist() == [0.0, 0.0]
     assert not inputs.neighbour_messages.any()
+
+
+@pytest.mark.parametrize(("after_s", "valid"), [(5.0, 0.0), (CLEAN_S - 0.5, 0.0), (CLEAN_S, 1.0)])
+def test_neighbours_that_were_all_silent_are_masked_for_as_long_as_the_agent_is_isolated(
+    after_s: float, valid: float
+) -> None:
+    """Fresh again or not: what the rung denies is not used, and in the tick in which it climbs it is."""
+    scene = make_scene()
+    silent = next_standing(Standing(Rung.COORDINATED, ""), tuple(neighbour_events(NO_VIEWS)), LONG_GREEN_S - after_s)
+    mind = msgspec.structs.replace(scene.mind, standing=silent)
+    views = tuple(view(name, make_message(name), is_fresh=True) for name in (EAST, WEST))
+    inputs = scene.decider.mask(mind, scene.observed, views, NOISE)
+    standing = scene.decider.stand(mind, scene.observed, answer((0.0, 1.0)), views, Circumstances())
+
+    assert inputs.neighbour_valid.tolist() == [valid, valid]
+    assert inputs.neighbour_messages.any() == bool(valid)
+    assert (LadderEvent.NEIGHBOURS_STALE in standing.in_force) is not bool(valid)
 
 
 def test_an_intersection_without_neighbours_has_one_empty_row() -> None:
@@ -203,8 +222,8 @@ def test_an_intersection_without_neighbours_has_one_empty_row() -> None:
     alone = make_intersection()
     decider = make_decider(alone, FixedPolicy(0.0, 0.0))
     snapshot = make_snapshot(alone)
-    observed = decider.observe(decider.new_mind(snapshot), snapshot)
-    inputs = decider.mask(observed, (), deterministic_noise(1))
+    mind = decider.new_mind(snapshot)
+    inputs = decider.mask(mind, decider.observe(mind, snapshot), (), deterministic_noise(1))
 
     assert inputs.neighbour_messages.shape == (1, MESSAGE_SIZE)
     assert inputs.neighbour_valid.tolist() == [0.0]
@@ -213,7 +232,7 @@ def test_an_intersection_without_neighbours_has_one_empty_row() -> None:
 def test_the_inputs_describe_the_site() -> None:
     """Shares of the stages, noise and the unknown embedding are what the contract says."""
     scene = make_scene()
-    inputs = scene.decider.mask(scene.observed, NO_VIEWS, NOISE)
+    inputs = scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE)
 
     assert np.array_equal(inputs.stage_lanes, stage_lanes(CROSSING))
     assert inputs.mask_noise is NOISE
@@ -374,7 +393,7 @@ def test_deciding_alters_nothing() -> None:
     mind = decider.new_mind(snapshot)
     before = msgspec.to_builtins(mind.history)
     first, second = decider.observe(mind, snapshot), decider.observe(mind, snapshot)
-    outputs = [decider.infer(decider.mask(observed, NO_VIEWS, NOISE)) for observed in (first, second)]
+    outputs = [decider.infer(decider.mask(mind, observed, NO_VIEWS, NOISE)) for observed in (first, second)]
 
     assert msgspec.to_builtins(mind.history) == before
     assert not mind.hidden.any()
@@ -387,12 +406,14 @@ def test_a_policy_that_could_not_be_loaded_is_a_fault_of_every_tick() -> None:
     """The reason is the answer of each inference."""
     scene = make_scene(PolicyFault("bundle refused"))
 
-    assert scene.decider.infer(scene.decider.mask(scene.observed, NO_VIEWS, NOISE)) == PolicyFault("bundle refused")
+    assert scene.decider.infer(scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE)) == PolicyFault(
+        "bundle refused"
+    )
 
 
 def test_a_policy_that_breaks_is_a_fault_of_its_tick() -> None:
     """What the policy says of itself is passed on."""
     scene = make_scene(BrokenPolicy())
-    output = scene.decider.infer(scene.decider.mask(scene.observed, NO_VIEWS, NOISE))
+    output = scene.decider.infer(scene.decider.mask(scene.mind, scene.observed, NO_VIEWS, NOISE))
 
     assert output == PolicyFault("this policy is broken")

@@ -82,7 +82,7 @@ def lowest(events: Iterable[LadderEvent]) -> Rung:
 def standing_on(rung: Rung) -> Standing:
     """A standing on `rung` whose trouble was seen just now."""
     event = REACHED_BY[rung]
-    return next_standing(FRESH, raised(() if event is None else (event,)), NOW_S)
+    return run((NOW_S - TICK_S, ()), (NOW_S, () if event is None else (event,)))[-1]
 
 
 def run(*steps: tuple[float, Iterable[LadderEvent]], before: Standing = FRESH) -> list[Standing]:
@@ -185,7 +185,7 @@ class TestSteps:
     @pytest.mark.parametrize(("event", "after_s"), list(product(EVENTS, (0.5, CLEAN_S - 0.5, CLEAN_S))))
     def test_how_each_event_ends(self, event: LadderEvent, after_s: float) -> None:
         """With itself, after a clean period, or not by itself at all, as its row says."""
-        seen, later = run((NOW_S, (event,)), (NOW_S + after_s, ()))
+        _, seen, later = run((NOW_S - TICK_S, ()), (NOW_S, (event,)), (NOW_S + after_s, ()))
         is_over = {
             Ending.IMMEDIATE: True,
             Ending.OPERATOR: True,
@@ -206,11 +206,26 @@ class TestSteps:
 class TestCourses:
     """What comes of trouble over time."""
 
-    def test_neighbours_come_and_go_without_delay(self) -> None:
-        """Being alone is no trouble of the agent's own, so nothing is waited for when they are back."""
-        found = rungs((0.0, ()), (5.0, (ALONE,)), (10.0, ()), (15.0, (ALONE,)))
+    def test_a_life_waits_for_no_neighbour_that_it_never_heard(self) -> None:
+        """Whoever starts before the others is coordinated with their first word, however long that takes."""
+        found = rungs(
+            (0.0, (ALONE, LadderEvent.STARTING)), *((5.0 * tick, (ALONE,)) for tick in range(1, 9)), (45.0, ())
+        )
 
-        assert found == [Rung.COORDINATED, Rung.ISOLATED, Rung.COORDINATED, Rung.ISOLATED]
+        assert found == [Rung.RELEASED, *[Rung.ISOLATED] * 8, Rung.COORDINATED]
+
+    def test_neighbours_that_fall_silent_are_waited_for(self) -> None:
+        """Once they were heard, their silence is trouble like any other."""
+        found = rungs((0.0, (ALONE,)), (5.0, ()), (10.0, (ALONE,)), (15.0, ()), (39.0, ()), (40.0, ()))
+
+        assert found == [Rung.ISOLATED, Rung.COORDINATED, *[Rung.ISOLATED] * 3, Rung.COORDINATED]
+
+    def test_a_life_that_inherits_a_latch_waits_for_no_neighbour_that_it_never_heard(self) -> None:
+        """What an earlier life left is no sign that this one heard anybody."""
+        before = Standing(Rung.RELEASED, "", latched=(CONFIG,))
+        *_, last = run((0.0, (ALONE,)), (5.0, (ALONE,)), (10.0, ()), before=before)
+
+        assert (last.in_force, last.trials) == ((CONFIG,), ())
 
     def test_trouble_that_comes_and_goes_is_one_trouble(self) -> None:
         """A policy that fails every twenty seconds is not trusted in between, and its clean period does not grow."""
@@ -225,11 +240,12 @@ class TestCourses:
 
         assert found == [Rung.RELEASED, Rung.RELEASED, Rung.LOCAL, Rung.LOCAL, Rung.COORDINATED]
 
-    def test_trouble_that_returns_is_waited_for_twice_as_long(self) -> None:
+    @pytest.mark.parametrize("trouble", [POLICY, ALONE, CABINET])
+    def test_trouble_that_returns_is_waited_for_twice_as_long(self, trouble: LadderEvent) -> None:
         """30, 60, 120, 240, 480 seconds, and no longer."""
-        now_s, standing, waits = 0.0, FRESH, []
+        now_s, standing, waits = 0.0, next_standing(FRESH, (), 0.0), []
         for _ in range(7):
-            standing = next_standing(standing, raised((POLICY,)), now_s)
+            standing = next_standing(standing, raised((trouble,)), now_s)
             waits.append(standing.trials[0].clean_s)
             now_s += standing.trials[0].clean_s + 1.0
             standing = next_standing(standing, (), now_s)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from phasemesh.sim_harness.faults.table import FAULTS, Fault
+from phasemesh.sim_harness.faults.fault import Fault
+from phasemesh.sim_harness.faults.table import FAULTS
 from phasemesh.sim_harness.torture.course import Course, requests_of
 from phasemesh.sim_harness.torture.judge import Judgement, judge
 from phasemesh.sim_harness.worker import run_apart

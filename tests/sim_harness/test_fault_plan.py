@@ -7,8 +7,9 @@ import pytest
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.safety.detectors import STUCK_OFF_S
+from phasemesh.sim_harness.faults.fault import LONG_S, Reach
 from phasemesh.sim_harness.faults.plan import SETTLE_S, chosen_kinds, plan_faults
-from phasemesh.sim_harness.faults.table import FAULTS, LONG_S, ROWS, Reach
+from phasemesh.sim_harness.faults.table import FAULTS, ROWS
 
 CITY = {
     IntersectionId(name): tuple(IntersectionId(peer) for peer in peers)

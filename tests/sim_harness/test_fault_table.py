@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from phasemesh.sim_harness.faults.driver import DRIVER_MEANS
+from phasemesh.sim_harness.faults.fault import Fault
 from phasemesh.sim_harness.faults.means import MEANS, Place
-from phasemesh.sim_harness.faults.table import CITY, FAULTS, Fault
+from phasemesh.sim_harness.faults.table import CITY, FAULTS
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "torture.md"

@@ -13,10 +13,10 @@ from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.telemetry.records import PeerInput, Rung
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, ModeChange
+from phasemesh.sim_harness.faults.fault import Depth
 from phasemesh.sim_harness.faults.injection import Outcome
 from phasemesh.sim_harness.faults.messages import OLD_VERSION
 from phasemesh.sim_harness.faults.planned import PlannedFault
-from phasemesh.sim_harness.faults.table import Depth
 from phasemesh.sim_harness.torture.pages import depth_spans, total_rows, verdict_rows, write_torture_report
 from phasemesh.sim_harness.torture.timeline import Moment, Timeline
 from record_factories import make_record

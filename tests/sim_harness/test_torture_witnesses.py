@@ -13,9 +13,10 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.safety.detectors import DetectorFaultKind
 from phasemesh.sim_harness.faults.attack import ModeChange
+from phasemesh.sim_harness.faults.fault import Depth
 from phasemesh.sim_harness.faults.means import MEANS
 from phasemesh.sim_harness.faults.planned import PlannedFault
-from phasemesh.sim_harness.faults.table import FAULTS, Depth
+from phasemesh.sim_harness.faults.table import FAULTS
 from phasemesh.sim_harness.torture.timeline import Moment, Timeline
 from phasemesh.sim_harness.torture.witnesses import WITNESSES, Scene
 

@@ -43,7 +43,7 @@ class Driver:
         loaded = load_bundle(bundle, trusted_keys())
         self.env, self.seed = env, seed
         self.policies = {name: loaded.policy_for(name) for name in env.possible_agents}
-        self.inbox = Inbox(env.layout)
+        self.inbox = Inbox(env.layout, env.options.tick_s)
         self.hidden = np.zeros((len(env.possible_agents), HIDDEN_SIZE), dtype=np.float32)
         self.policy = np.zeros(env.layout.has_stage.shape, dtype=np.float32)
 

@@ -222,7 +222,7 @@ class Agent:
         return gathered
 
     def _mask(self, sensed: Sensed, gathered: Gathered) -> PolicyInput:
-        inputs = self._decider.mask(sensed.observed, gathered.views, sensed.noise)
+        inputs = self._decider.mask(self._known_mind(), sensed.observed, gathered.views, sensed.noise)
         sensed.stopwatch.lap()
         return inputs
 

@@ -43,7 +43,7 @@ from phasemesh.controller.safety.detectors import (
 )
 from phasemesh.controller.safety.guard import Guard
 from phasemesh.controller.safety.input_rules import policy_usable
-from phasemesh.controller.trouble import Circumstances, raised_events
+from phasemesh.controller.trouble import Circumstances, neighbour_events, raised_events
 from phasemesh.controller.unit_watch import UnitRules, UnitWatch
 
 RESET_AFTER_TICKS = 3
@@ -156,13 +156,17 @@ class Decider:
             findings=(*findings, *(finding for finding in (conflict, blind) if finding is not None)),
         )
 
-    def mask(self, observed: Observed, views: Sequence[PeerView], noise: FloatArray) -> PolicyInput:
-        """Step 4: the policy's inputs; only fresh neighbours are valid, and one empty row stands for having none."""
+    def mask(self, mind: Mind, observed: Observed, views: Sequence[PeerView], noise: FloatArray) -> PolicyInput:
+        """Step 4: the policy's inputs; only fresh neighbours are valid, and none while the ladder isolates the agent.
+
+        One empty row stands for having no neighbour.
+        """
         rows = max(1, len(views))
         messages = np.zeros((rows, MESSAGE_SIZE), dtype=np.float32)
         valid = np.zeros(rows, dtype=np.float32)
+        is_isolated = _is_isolated(mind.standing, views, observed.snapshot.now_s)
         for index, view in enumerate(views):
-            if view.message is not None and view.is_fresh:
+            if view.message is not None and view.is_fresh and not is_isolated:
                 messages[index] = vector(view.message)
                 valid[index] = 1.0
         return PolicyInput(
@@ -269,3 +273,8 @@ class Decider:
             unit=unit,
             standing=standing,
         )
+
+
+def _is_isolated(before: Standing, views: Sequence[PeerView], now_s: float) -> bool:
+    """Whether the standing of this tick will hold the neighbours back; no other event has a part in that."""
+    return LadderEvent.NEIGHBOURS_STALE in next_standing(before, tuple(neighbour_events(views)), now_s).in_force

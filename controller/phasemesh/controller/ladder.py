@@ -1,8 +1,9 @@
 """The ladder of degradation: how much of its means an agent may use at a tick, and why.
 
-Steps down are immediate. What an event costs ends as its row in `LADDER` says: neighbours come and go without delay;
-trouble of the agent's own must stay away for a clean period, which doubles each time that it returns, so that trouble
-that comes and goes does not make the signal change its mind; what is latched waits for an operator.
+Steps down are immediate. What an event costs ends as its row in `LADDER` says: trouble must stay away for a clean
+period, which doubles each time that it returns, so that trouble that comes and goes does not make the signal change its
+mind; what is latched waits for an operator. A life that begins before its neighbours has lost nobody yet, and waits for
+nothing once they speak.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def next_standing(
     `latch_is_reset` says that an operator reset what is latched; what still holds latches again at once.
     """
     details = {each.event: each.detail for each in raised}
-    trials = tuple(_next_trials(before.trials, details, now_s))
+    trials = tuple(_next_trials(before, details, now_s))
     latched = _next_latched(() if latch_is_reset else before.latched, details)
     if not (details or trials or latched):
         return Standing(RUNGS[0], "")
@@ -78,17 +79,25 @@ def _depth(row: LadderRow) -> int:
     return RUNGS.index(row.rung)
 
 
-def _next_trials(before: Sequence[Trial], details: Mapping[LadderEvent, str], now_s: float) -> Iterator[Trial]:
-    known = {trial.event: trial for trial in before}
+def _next_trials(before: Standing, details: Mapping[LadderEvent, str], now_s: float) -> Iterator[Trial]:
+    known = {trial.event: trial for trial in before.trials}
     for row in LADDER:
         if row.ending is not Ending.SELF_CLEARING:
             continue
         trial = known.get(row.event)
         if row.event in details:
+            if trial is None and row.is_usual_at_start and _is_since_start(row.event, before):
+                continue
             yield Trial(row.event, now_s, CLEAN_S if trial is None else _clean_s_after_return(trial, now_s))
         elif trial is not None and _away_s(trial, now_s) < FORGET_S:
             # A cabinet that was restarted counts its time anew; the wait then begins again, but it ends.
             yield trial if trial.last_s <= now_s else msgspec.structs.replace(trial, last_s=now_s)
+
+
+def _is_since_start(event: LadderEvent, before: Standing) -> bool:
+    """Whether `event`, of which nothing is remembered, has been there in every tick of this life."""
+    is_new_life = before.rung is FRESH.rung and not before.in_force
+    return is_new_life or event in before.in_force
 
 
 def _clean_s_after_return(trial: Trial, now_s: float) -> float:

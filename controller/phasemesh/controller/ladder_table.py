@@ -66,7 +66,8 @@ class Ending(StrEnum):
 class LadderRow(msgspec.Struct, frozen=True):
     """One event: the rung that it forces at least, how that ends, the rule behind it, and a sentence for people.
 
-    `rule` is empty where no rule is behind it.
+    `rule` is empty where no rule is behind it. What `is_usual_at_start` is no trouble for as long as a life has known
+    nothing else, so that it then ends with itself.
     """
 
     event: LadderEvent
@@ -74,6 +75,7 @@ class LadderRow(msgspec.Struct, frozen=True):
     ending: Ending
     rule: str
     sentence: str
+    is_usual_at_start: bool = False
 
 
 LADDER: tuple[LadderRow, ...] = (
@@ -185,9 +187,10 @@ LADDER: tuple[LadderRow, ...] = (
     LadderRow(
         LadderEvent.NEIGHBOURS_STALE,
         Rung.ISOLATED,
-        Ending.IMMEDIATE,
+        Ending.SELF_CLEARING,
         "I22",
         "no neighbour is fresh",
+        is_usual_at_start=True,
     ),
 )
 """Worst first: of several events on one rung the first gives the reason."""

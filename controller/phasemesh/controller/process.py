@@ -249,7 +249,7 @@ class AgentProcess:
                 self._note_driver_fault(answer)
                 self._turn(answer.reason)
                 time.sleep(FAULT_PAUSE_S)
-                self._source.attach()
+                self._attach()
             if self._agent.standing is None:
                 self._agent.say_hello()
             self._turn(answer.reason if isinstance(answer, DriverFault) else "")

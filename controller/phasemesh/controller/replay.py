@@ -136,7 +136,7 @@ def _rerun(
     mind = _mind_before(decider, record)
     views = tuple(_views(record))
     observed = decider.observe(mind, record.snapshot)
-    output = decider.infer(decider.mask(observed, views, np.frombuffer(record.mask_noise, dtype="<f4")))
+    output = decider.infer(decider.mask(mind, observed, views, np.frombuffer(record.mask_noise, dtype="<f4")))
     if isinstance(output, PolicyFault):
         # The words of a fault are those of its time: the policy that spoke them may be gone.
         output = PolicyFault(record.policy_fault)

@@ -67,8 +67,7 @@ class SnapshotSource:
         """Take whatever the cabinet shows: one that was restarted counts its steps from the beginning again."""
         answer = self._driver.observe(-1, 0.0)
         if isinstance(answer, Snapshot) and self._last_step is not None and answer.step < self._last_step:
-            self.attach()
-            return answer
+            return self.attach() or answer
         return answer if isinstance(answer, DriverFault) else DriverFault("the cabinet stands still")
 
     def _due_step(self, step: int) -> int:

@@ -51,7 +51,7 @@ def raised_events(
         *_of_unit(snapshot, findings),
         *_of_circumstances(circumstances),
         *_of_policy(output),
-        *_of_neighbours(views),
+        *neighbour_events(views),
     )
 
 
@@ -79,6 +79,7 @@ def _of_policy(output: PolicyOutput | PolicyFault) -> Iterator[Raised]:
         yield Raised(LadderEvent.POLICY_FAULTY, output.reason)
 
 
-def _of_neighbours(views: Sequence[PeerView]) -> Iterator[Raised]:
+def neighbour_events(views: Sequence[PeerView]) -> Iterator[Raised]:
+    """The event that none of the neighbours is fresh, if there are any."""
     if views and not any(view.is_fresh for view in views):
         yield Raised(LadderEvent.NEIGHBOURS_STALE, f"none of {len(views)} neighbours is fresh")

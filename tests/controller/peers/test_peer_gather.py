@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from peer_factories import CENTRE, NORTH, SOUTH, SteppedClock, make_arrival
 
-from phasemesh.contract.units import NS_PER_MS, NS_PER_S
+from phasemesh.contract.units import NS_PER_MS, NS_PER_S, IntersectionId
 from phasemesh.controller.peers.gather import gather
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.memory_transport import MemoryExchange
@@ -22,6 +22,7 @@ class ScriptedTransport:
         self._clock = clock
         self._script = sorted(script, key=lambda entry: entry[0])
         self.timeouts_s: list[float] = []
+        self.lost: frozenset[IntersectionId] = frozenset()
 
     def publish(self, frame: bytes) -> None:
         """Nobody listens."""
@@ -36,6 +37,11 @@ class ScriptedTransport:
             return (arrival,)
         self._clock.now_ns = until_ns
         return ()
+
+    def dropped(self) -> frozenset[IntersectionId]:
+        """Whoever lost its key by now, once."""
+        dropped, self.lost = self.lost, frozenset()
+        return dropped
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -165,3 +171,14 @@ def test_the_clock_of_each_poll_is_what_is_left() -> None:
     gather(transport, make_mailbox(NORTH, SOUTH), 1, 1, DEADLINE_NS, clock)
 
     assert transport.timeouts_s == [0.0, 0.2, 0.15]
+
+
+def test_a_neighbour_that_lost_its_key_is_forgotten_at_once_and_not_waited_for() -> None:
+    """Its last message is not bridged by, and the tick ends with the other one."""
+    clock = SteppedClock()
+    transport = ScriptedTransport(clock, [(10.0, make_arrival(SOUTH, seq=2, step=1))])
+    transport.lost = frozenset({NORTH})
+    gathered = gather(transport, make_mailbox(NORTH, SOUTH), 1, 1, DEADLINE_NS, clock)
+
+    assert [view.is_fresh for view in gathered.views] == [False, True]
+    assert (gathered.is_complete, gathered.waited_ms) == (True, 10.0)

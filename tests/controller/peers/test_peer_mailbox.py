@@ -335,3 +335,19 @@ def test_no_bytes_make_the_mailbox_fail(frame: bytes) -> None:
 
     assert mailbox.heard == (set() if fault else {NORTH})
     assert mailbox.faults == ({(NORTH, fault.kind): 1} if fault else {})
+
+
+def test_what_a_peer_without_a_key_said_is_forgotten() -> None:
+    """No message is left of it, nobody waits for it in any later tick, and its old frames count as replayed."""
+    mailbox = Mailbox((NORTH,), 3)
+    frame = make_arrival(NORTH, seq=5, step=4)
+    mailbox.accept(frame, tick=4)
+    mailbox.begin(5)
+    mailbox.forget({NORTH, SOUTH}, 5)
+
+    assert (mailbox.views(5), mailbox.expected) == ((PeerView(NORTH),), ())
+    mailbox.begin(6)
+    assert mailbox.expected == ()
+    assert mailbox.accept(frame, tick=6) is not None
+    assert mailbox.accept(make_arrival(NORTH, seq=6, step=6), tick=6) is None
+    assert mailbox.views(6)[0].is_fresh

@@ -112,6 +112,24 @@ def test_a_revoked_peer_is_dropped_while_it_is_connected(site: Site, street: Str
     assert street.heard(1.0) == WITHOUT_EAST
 
 
+def test_an_agent_learns_once_whose_messages_no_longer_count(site: Site, street: Street) -> None:
+    """Of the one that was revoked and nobody else, and with the very poll from which on it is not heard."""
+    middle = street.agents[MIDDLE]
+    assert middle.dropped() == frozenset()
+    change_key(site.folder, EAST, NO_KEY, own_key())
+    told: list[frozenset[IntersectionId]] = []
+
+    def is_told() -> bool:
+        heard = {arrival.peer for arrival in middle.poll(0.0)}
+        told.append(middle.dropped())
+        assert not (EAST in heard and any(told))
+        return bool(told[-1])
+
+    assert _until(is_told)
+    assert told[-1] == {EAST}
+    assert middle.dropped() == frozenset()
+
+
 def test_a_revoked_peer_is_refused_when_it_comes_back(site: Site, street: Street) -> None:
     """It keeps its secret and knows every address, and its handshakes are refused and counted."""
     change_key(site.folder, EAST, NO_KEY, own_key())

@@ -44,9 +44,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
     `lanes` [T, A, L, F], `stage_state` [T, A, S, G] and `legal` [T, A, S] are what the agents saw, `current` [T, A] the
     stage in force. `told` [T, A, D] is what each agent told; row k of an agent heard what its neighbour told
-    `age` [T, A, K] ticks ago, or nothing fresh where `valid` [T, A, K] is false. `noise` [T, A, K] is that of the mask,
-    `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with `log_probability` [T, A];
-    `taught` [T, A] is what the teacher wanted. `reward` [T, A] is what followed the tick.
+    `age` [T, A, K] ticks ago, or nothing that it might use where `valid` [T, A, K] is false. `noise` [T, A, K] is that
+    of the mask, `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with
+    `log_probability` [T, A]; `taught` [T, A] is what the teacher wanted. `reward` [T, A] is what followed the tick.
 
     `mean_delay_s` is the metric of the harness, `monitor_trips` what the monitor of the lights saw, `wall_s` the wall
     time of the whole episode.

@@ -10,6 +10,8 @@ import numpy as np
 from phasemesh.contract.messages import HALF_MAX
 from phasemesh.contract.observation import MESSAGE_SIZE, POLICY_SIZE, SUMMARY_SIZE, FloatArray
 from phasemesh.contract.topics import PEER_STATE
+from phasemesh.controller.ladder import FRESH, Raised, Standing, next_standing
+from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
 
 
@@ -37,11 +39,20 @@ class _Sent(NamedTuple):
     late_ticks: IntArray
 
 
-class Inbox:
-    """Which message each agent holds of each neighbour when some are lost or late: the newest, while it is fresh."""
+_SILENCE = (Raised(LadderEvent.NEIGHBOURS_STALE, "no neighbour is fresh"),)
 
-    def __init__(self, layout: Layout) -> None:
-        """Begin with nothing heard."""
+
+class Inbox:
+    """Which message each agent holds of each neighbour when some are lost or late: the newest, while it is fresh.
+
+    An agent whose neighbours were all silent uses none of them for as long as the ladder of the street isolates it.
+    """
+
+    def __init__(self, layout: Layout, tick_s: float) -> None:
+        """Begin with nothing heard; ticks are `tick_s` apart."""
+        self._tick_s = tick_s
+        self._tick = 0
+        self._standings: list[Standing] = [FRESH] * len(layout.names)
         self._has_neighbour = layout.has_neighbour
         self._neighbours = layout.neighbours
         self._never = PEER_STATE.stale_after_ticks + 1
@@ -52,7 +63,7 @@ class Inbox:
     def take(
         self, told: FloatArray, is_lost: BoolArray, late_ticks: IntArray | None = None
     ) -> tuple[FloatArray, BoolArray]:
-        """A tick's messages `told` [A, D], some of which `is_lost` [A, K]: the rows held [A, K, D] and which count.
+        """A tick's messages `told` [A, D], some of which `is_lost` [A, K]: the rows held [A, K, D], and which are used.
 
         Those with `late_ticks` [A, K] above 0 come so many ticks later; then a newer one may have come before them.
         """
@@ -62,7 +73,19 @@ class Inbox:
         for age, sent in enumerate(self._sent):
             self._receive(age, sent)
         valid = self._has_neighbour & (self.age <= PEER_STATE.stale_after_ticks)
+        valid &= ~self._isolated(valid)[:, None]
+        self._tick += 1
         return self._held * valid[..., None], valid
+
+    def _isolated(self, fresh: BoolArray) -> BoolArray:
+        """Whom the ladder isolates [A] when so many neighbours are `fresh` [A, K]; it knows no other trouble here."""
+        now_s = self._tick * self._tick_s
+        is_silent = self._has_neighbour.any(axis=1) & ~fresh.any(axis=1)
+        self._standings = [
+            next_standing(before, _SILENCE if silent else (), now_s)
+            for before, silent in zip(self._standings, is_silent.tolist(), strict=True)
+        ]
+        return np.array([bool(standing.in_force) for standing in self._standings])
 
     def _receive(self, age: int, sent: _Sent) -> None:
         """Take in what was `sent` so many ticks ago and comes only now, unless something newer is held."""

@@ -84,7 +84,7 @@ class Rollout:
         self._layout = layout
         self._plan = plan
         self._random = np.random.default_rng(plan.seed)
-        self._inbox = Inbox(layout)
+        self._inbox = Inbox(layout, plan.tick_s)
         self._late = LateMessages(plan.faults.message_delay, plan.seed)
         self._hidden = np.zeros((len(layout.names), HIDDEN_SIZE), dtype=np.float32)
         self._policy = np.zeros(layout.has_stage.shape, dtype=np.float32)

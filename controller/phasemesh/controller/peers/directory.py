@@ -121,6 +121,10 @@ class WatchedTransport:
         """As in `Transport`."""
         return self._transport.poll(timeout_s)
 
+    def dropped(self) -> frozenset[IntersectionId]:
+        """As in `Transport`."""
+        return self._transport.dropped()
+
     def close(self) -> None:
         """As in `Transport`."""
         self._watch.close()

@@ -53,8 +53,9 @@ def gather(
 
 
 def _accept_all(transport: Transport, mailbox: Mailbox, tick: int, timeout_s: float, own_step: int | None) -> bool:
-    """Whether any frame arrived; those that are dropped are counted by the mailbox."""
+    """Whether any frame arrived; those that are dropped are counted by the mailbox, and whoever lost its key is out."""
     arrivals = transport.poll(timeout_s)
+    mailbox.forget(transport.dropped(), tick)
     for arrival in arrivals:
         mailbox.accept(arrival, tick, own_step)
     return bool(arrivals)

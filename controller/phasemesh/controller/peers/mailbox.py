@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -149,6 +149,15 @@ class Mailbox:
                 f"boot {message.boot_id} seq {message.seq} is not after boot {life.boot_id} seq {life.seq}",
             )
         return message
+
+    def forget(self, peers: Collection[IntersectionId], tick: int) -> None:
+        """Use nothing more of what `peers` said until `tick`, nor wait for them; no old frame of theirs will count."""
+        for peer in peers:
+            life = self._lives.get(peer)
+            if life is not None:
+                unheard_tick = tick - self.stale_after_ticks - 2
+                self._lives[peer] = msgspec.structs.replace(life, message=None, heard_tick=unheard_tick)
+        self._expected = tuple(peer for peer in self._expected if peer not in peers)
 
     def missing(self, step: int | None) -> tuple[IntersectionId, ...]:
         """The expected neighbours without a message of `step` or later; None asks for anything since `begin`."""

@@ -60,6 +60,10 @@ class MemoryTransport:
         self._newest = dict.fromkeys(self._newest)
         return arrivals
 
+    def dropped(self) -> frozenset[IntersectionId]:
+        """Nobody: there are no keys within a process."""
+        return frozenset()
+
     def close(self) -> None:
         """Leave the exchange; unread frames are lost."""
         if not self._is_closed:

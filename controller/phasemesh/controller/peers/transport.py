@@ -26,5 +26,8 @@ class Transport(Protocol):
     def poll(self, timeout_s: float) -> Sequence[Arrival]:
         """The newest unread frame of each neighbour, waiting at most `timeout_s` for the first one."""
 
+    def dropped(self) -> frozenset[IntersectionId]:
+        """The neighbours that lost the key by which they were heard since the last call: nothing of theirs counts."""
+
     def close(self) -> None:
         """Let go of sockets and threads; calling it again does nothing."""

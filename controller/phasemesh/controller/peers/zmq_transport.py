@@ -86,6 +86,7 @@ class ZmqTransport:
         self._publisher: zmq.Socket[bytes] | None = None
         self._listeners = dict(listeners)
         self._revision: Revision | None = None
+        self._dropped: set[IntersectionId] = set()
         self._closed_s = 0.0
         with ExitStack() as undo:
             undo.callback(self.close)
@@ -174,7 +175,10 @@ class ZmqTransport:
 
     def _relink(self, neighbours: Mapping[IntersectionId, PeerAddress]) -> None:
         for socket, link in list(self._links.items()):
-            if neighbours.get(link.peer) != link.address:
+            address = neighbours.get(link.peer)
+            if address != link.address:
+                if address is None or address.public_key != link.address.public_key:
+                    self._dropped.add(link.peer)
                 self._poller.unregister(socket)
                 del self._links[socket]
                 socket.close()
@@ -223,6 +227,12 @@ class ZmqTransport:
         for link in self._links.values():
             link.rejoin_if_silent(now_s, self._rejoin_after_s)
         return tuple(arrival for arrival in taken if arrival is not None)
+
+    def dropped(self) -> frozenset[IntersectionId]:
+        """As in `Transport`; told once."""
+        dropped = frozenset(self._dropped)
+        self._dropped.clear()
+        return dropped
 
     def close(self) -> None:
         """Close the sockets, then the gate that guards them, then the context; calling it again does nothing."""

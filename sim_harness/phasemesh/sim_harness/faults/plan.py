@@ -10,8 +10,9 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.safety.detectors import DAY_S
+from phasemesh.sim_harness.faults.fault import LONG_S, Fault, Reach, Variant
 from phasemesh.sim_harness.faults.planned import PlannedFault
-from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Fault, Reach, Variant
+from phasemesh.sim_harness.faults.table import ROWS
 
 HOUR_S = 3600.0
 ONE_DAY_S = 24 * HOUR_S

@@ -96,6 +96,7 @@ class FaultyTransport:
         self._counts: Counter[IntersectionId] = Counter()
         self._past: dict[IntersectionId, deque[bytes]] = {}
         self._arrived: set[IntersectionId] = set()
+        self._dropped: set[IntersectionId] = set()
 
     def publish(self, frame: bytes) -> None:
         """As in `Transport`: a message is disturbed where it arrives."""
@@ -110,10 +111,21 @@ class FaultyTransport:
         end_s = time.monotonic() + (0.0 if self._is_vain() else timeout_s)
         while True:
             arrived = self._inner.poll(max(0.0, end_s - time.monotonic()))
+            self._drop(self._inner.dropped())
             self._arrived.update(arrival.peer for arrival in arrived)
             kept = [*self._released(), *(each for arrival in arrived for each in self._disturbed(arrival))]
             if kept or not arrived or self._is_vain():
                 return kept
+
+    def dropped(self) -> frozenset[IntersectionId]:
+        """As in `Transport`; what is held back of them is dropped too."""
+        dropped = frozenset(self._dropped)
+        self._dropped.clear()
+        return dropped
+
+    def _drop(self, peers: frozenset[IntersectionId]) -> None:
+        self._dropped |= peers
+        self._held = [held for held in self._held if held.arrival.peer not in peers]
 
     def close(self) -> None:
         """As in `Transport`."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence, Happened
+from phasemesh.sim_harness.faults.fault import LONG_S, Depth, Fault, Variant
 from phasemesh.sim_harness.faults.means import MEANS
-from phasemesh.sim_harness.faults.table import LONG_S, ROWS, Depth, Fault, Variant
+from phasemesh.sim_harness.faults.table import ROWS
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.torture.collisions import Collisions, read_collisions
 from phasemesh.sim_harness.torture.losses import LostRecords, lost_records
@@ -21,10 +24,12 @@ ON_THE_WAY_TICKS = 1.0
 """An agent counts the age of a message from its arrival, which may be in the tick after that of its sending."""
 STEP_S = 1.0
 """Events fall between two steps of the simulation."""
+RECONNECT_WALL_S = 2.0
+"""Longest pause between two tries of a socket to connect again, in wall time."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One fault: what it did, how long the slowest target needed, how long it may need, and what is wrong.
+    """One fault: what it did, how long the slowest target needed, how long one may need at most, and what is wrong.
 
     `recovered_s` counts from the end of the fault and is None when a target did not recover; `failures` is empty when
     everything is as required.
@@ -121,11 +126,11 @@ def _verdict(
     window = planned.start_s, each.over_s + allowed_s
     targets = [timelines[name] for name in planned.targets]
     deepest = max(timeline.deepest(*window) for timeline in targets)
-    recoveries = [timeline.recovered_s(each.over_s) for timeline in targets]
-    known = [at_s for at_s in recoveries if at_s is not None]
-    recovered_s = max(known) - each.over_s if len(known) == len(recoveries) else None
+    returns = [_return(each, name, timelines[name], happened, result.tick_s) for name in planned.targets]
+    known = [one.after_s for one in returns if one.after_s is not None]
+    recovered_s = max(known) if len(known) == len(returns) else None
     scene = Scene(planned, each.over_s, window[1], result.tick_s, timelines)
-    failures = [*_failures_of_depth(row, each, targets), *_failures_of_recovery(recovered_s, allowed_s)]
+    failures = [*_failures_of_depth(row, each, targets), *_failures_of_recovery(returns)]
     failures += _failures_of_age(window, targets)
     failures += WITNESSES[planned.means](scene) if planned.means in WITNESSES else ()
     failures += _failures_of_end(each)
@@ -140,7 +145,7 @@ def _verdict(
         deepest=deepest.name,
         fallback_ticks=sum(timeline.fallback_ticks(*window, result.tick_s) for timeline in targets),
         recovered_s=recovered_s,
-        allowed_s=allowed_s,
+        allowed_s=max(one.allowed_s for one in returns),
         outcomes=tuple(outcome.text for outcome in each.outcomes),
         failures=tuple(failures),
     )
@@ -178,11 +183,53 @@ def _variant(row: Fault, each: Happened) -> Variant:
     return next(variant for variant in row.variants if variant.means == each.planned.means)
 
 
-def _failures_of_recovery(recovered_s: float | None, allowed_s: float) -> Iterator[str]:
-    if recovered_s is None:
-        yield "did not come back to COORDINATED"
-    elif recovered_s > allowed_s + STEP_S:
-        yield f"back in COORDINATED after {recovered_s:.0f} s, allowed are {allowed_s:.0f} s"
+class _Return(NamedTuple):
+    """How long after the end of a fault a target was coordinated again, None for never, and how long it may take."""
+
+    after_s: float | None
+    allowed_s: float
+
+
+def _return(
+    each: Happened, name: IntersectionId, timeline: Timeline, happened: list[Happened], tick_s: float
+) -> _Return:
+    """The return of `name` from the fault `each`.
+
+    A silence of its neighbours has a clean period of its own, which counts from when it ended; it must have ended a
+    tick after the faults that can have caused it, and sockets have their time to connect.
+    """
+    row, over_s = ROWS[each.planned.fault], each.over_s
+    recovered_s = timeline.recovered_s(over_s)
+    due_s = over_s + tick_s + row.clean_s
+    for moment, apart_until_s in timeline.apart(over_s, math.inf if recovered_s is None else recovered_s):
+        if moment.at_s > due_s or (moment.is_alone and not _is_silenced(name, timeline, moment.at_s, happened, tick_s)):
+            break
+        due_s = max(due_s, apart_until_s)
+    return _Return(None if recovered_s is None else recovered_s - over_s, due_s - over_s)
+
+
+def _is_silenced(
+    name: IntersectionId, timeline: Timeline, at_s: float, happened: list[Happened], tick_s: float
+) -> bool:
+    """Whether a fault at `name` or at one of its neighbours explains that it hears nobody at `at_s`."""
+    concerned = {name, *timeline.neighbours}
+    return any(
+        other.planned.start_s <= at_s <= other.over_s + tick_s + RECONNECT_WALL_S * (_steps_per_s(other) or 0.0)
+        and concerned.intersection((*other.planned.targets, *other.planned.peers))
+        for other in happened
+    )
+
+
+def _steps_per_s(each: Happened) -> float | None:
+    return MEANS[each.planned.means].steps_per_s
+
+
+def _failures_of_recovery(returns: list[_Return]) -> Iterator[str]:
+    for after_s, allowed_s in returns:
+        if after_s is None:
+            yield "did not come back to COORDINATED"
+        elif after_s > allowed_s + STEP_S:
+            yield f"back in COORDINATED after {after_s:.0f} s, allowed are {allowed_s:.0f} s"
 
 
 def _failures_of_others(

@@ -10,7 +10,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.faults.attack import EVIDENCE_NAME, Evidence
-from phasemesh.sim_harness.faults.table import Depth
+from phasemesh.sim_harness.faults.fault import Depth
 from phasemesh.sim_harness.report.figures import BLUE, OTHERS, PALE, VERMILION, new_figure, plain, png, tidy
 from phasemesh.sim_harness.report.page import banner, fact_table, folded_list, heading, page, paragraph, picture, table
 from phasemesh.sim_harness.torture.judge import Judgement, Verdict

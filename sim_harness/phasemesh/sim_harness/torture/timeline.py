@@ -16,7 +16,8 @@ from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.safety.detectors import DetectorFaultKind
 from phasemesh.controller.telemetry.records import RecordHeader, Source, TickRecord, read_records
 from phasemesh.sim_harness.faults.attack import Evidence, ModeChange
-from phasemesh.sim_harness.faults.table import Depth
+from phasemesh.sim_harness.faults.fault import Depth
+from phasemesh.sim_harness.torture.silence import Silence
 
 DEPTH_OF_RUNG: dict[str, Depth] = {
     "COORDINATED": Depth.COORDINATED,
@@ -31,9 +32,10 @@ FLASHING = frozenset({ControlMode.FLASH, ControlMode.STARTUP})
 class Moment(msgspec.Struct, frozen=True):
     """One tick of an agent, in seconds since the beginning of the run, and whether a local plan decided it.
 
-    `stale_ticks` is by how many ticks the oldest message that was used had outlived its limit, by its own step, which
-    all agents count alike in lockstep. `unheard_by` are the neighbours of which the agent knew that they do not hear
-    it, `versions` the wire versions of the messages that were used.
+    `stale_ticks` is by how many ticks the oldest message that was held for fresh had outlived its limit, by its own
+    step, which all agents count alike in lockstep. `unheard_by` are the neighbours of which the agent knew that they do
+    not hear it, `versions` the wire versions of the messages that were fresh. The agent `is_alone` where it has
+    neighbours and nothing fresh of any; `has_misses` where somebody who was expected did not speak in time.
 
     `tick` counts from 0 within the life `boot_id`. `in_force` is why the agent stood where it did, `is_command`
     whether it asked for a stage, and `rule` the one by which the cabinet refused that. `clock_step_s` is the jump of
@@ -57,21 +59,43 @@ class Moment(msgspec.Struct, frozen=True):
     first_lane: DetectorFaultKind | None = None
     is_called: bool = False
     resume_s: float = 0.0
+    is_alone: bool = False
+    has_misses: bool = False
 
 
 class Timeline:
     """The moments of one agent and the modes of its cabinet."""
 
-    def __init__(self, moments: Iterable[Moment], modes: Sequence[ModeChange]) -> None:
+    def __init__(
+        self, moments: Iterable[Moment], modes: Sequence[ModeChange], neighbours: Iterable[IntersectionId] = ()
+    ) -> None:
         """Keep `moments` in the order of their time; `modes` are the changes of its cabinet."""
+        self.neighbours = frozenset(neighbours)
         self._moments = sorted(moments, key=lambda moment: moment.at_s)
         self._times_s = [moment.at_s for moment in self._moments]
+        silence = Silence()
+        self._apart_until_s = [
+            silence.until_s(moment.at_s, moment.boot_id, is_alone=moment.is_alone) for moment in self._moments
+        ]
         self._modes = modes
 
     def deepest(self, from_s: float, to_s: float) -> Depth:
-        """The worst depth between two times, both included."""
-        seen = [moment.depth for moment in self.moments(from_s, to_s)]
+        """The worst depth between two times, both included, by what happened in that time.
+
+        Who only waits until a silence of before is forgiven stands as he would without it.
+        """
+        first, last = self._range(from_s, to_s)
+        pairs = zip(self._moments[first:last], self._apart_until_s[first:last], strict=True)
+        seen = [_present_depth(moment, until_s) for moment, until_s in pairs]
         return max((*seen, *self._mode_depths(from_s, to_s)), default=Depth.COORDINATED)
+
+    def _range(self, from_s: float, to_s: float) -> tuple[int, int]:
+        return bisect_left(self._times_s, from_s), bisect_right(self._times_s, to_s)
+
+    def apart(self, from_s: float, to_s: float) -> Iterator[tuple[Moment, float]]:
+        """The ticks between two times, each with the time until which the agent has to keep to itself by then."""
+        first, last = self._range(from_s, to_s)
+        return zip(self._moments[first:last], self._apart_until_s[first:last], strict=True)
 
     def fallback_ticks(self, from_s: float, to_s: float, tick_s: float) -> int:
         """Control intervals between two times that a local plan decided, the agent's or the cabinet's."""
@@ -83,7 +107,7 @@ class Timeline:
         return sum(moment.is_fallback for moment in self.moments(from_s, to_s)) + round(own_plan_s / tick_s)
 
     def stale_ticks(self, from_s: float, to_s: float) -> float:
-        """By how much messages that were used between two times had outlived their limit at most, in ticks."""
+        """By how much messages that were fresh between two times had outlived their limit at most, in ticks."""
         return max((moment.stale_ticks for moment in self.moments(from_s, to_s)), default=0.0)
 
     def unheard_by(self, from_s: float, to_s: float) -> frozenset[IntersectionId]:
@@ -91,7 +115,7 @@ class Timeline:
         return frozenset().union(*(moment.unheard_by for moment in self.moments(from_s, to_s)))
 
     def versions(self, from_s: float, to_s: float) -> frozenset[int]:
-        """The wire versions of the messages that were used between two times."""
+        """The wire versions of the messages that were fresh between two times."""
         return frozenset().union(*(moment.versions for moment in self.moments(from_s, to_s)))
 
     def recovered_s(self, from_s: float) -> float | None:
@@ -105,7 +129,8 @@ class Timeline:
 
     def moments(self, from_s: float, to_s: float) -> list[Moment]:
         """The ticks of the agent between two times, both included."""
-        return self._moments[bisect_left(self._times_s, from_s) : bisect_right(self._times_s, to_s)]
+        first, last = self._range(from_s, to_s)
+        return self._moments[first:last]
 
     def spans(self, modes: Collection[ControlMode], from_s: float, to_s: float) -> list[tuple[float, float]]:
         """When the cabinet was in one of `modes`: beginnings and ends of those spans that began between two times."""
@@ -117,7 +142,8 @@ class Timeline:
         events = sorted({moment.at_s for moment in self._moments} | {change.since_s for change in self._modes})
         points: list[tuple[float, Depth]] = []
         for at_s in events:
-            depth = self.deepest(at_s, at_s)
+            shown = [moment.depth for moment in self.moments(at_s, at_s)]
+            depth = max((*shown, *self._mode_depths(at_s, at_s)), default=Depth.COORDINATED)
             if not points or points[-1][1] is not depth:
                 points.append((at_s, depth))
         return points
@@ -134,6 +160,13 @@ class Timeline:
         ]
 
 
+def _present_depth(moment: Moment, apart_until_s: float) -> Depth:
+    """The depth of `moment` by what it met itself."""
+    if moment.depth is not Depth.ISOLATED or moment.is_alone or moment.at_s >= apart_until_s:
+        return moment.depth
+    return Depth.MISSES if moment.has_misses else Depth.COORDINATED
+
+
 def _depth_of_mode(mode: ControlMode) -> Depth:
     if mode is ControlMode.AGENT:
         return Depth.COORDINATED
@@ -143,10 +176,15 @@ def _depth_of_mode(mode: ControlMode) -> Depth:
 def read_timelines(folder: Path, evidence: Evidence) -> dict[IntersectionId, Timeline]:
     """The timelines of all agents whose records and cabinets left something in the folder of a run."""
     moments: dict[IntersectionId, list[Moment]] = {name: [] for name in evidence.modes}
+    neighbours: dict[IntersectionId, tuple[IntersectionId, ...]] = {}
     for path in record_files(folder):
-        for moment, name in _moments(path, evidence.begin_s):
+        for moment, record in _moments(path, evidence.begin_s):
+            name = record.snapshot.intersection_id
             moments.setdefault(name, []).append(moment)
-    return {name: Timeline(found, evidence.modes.get(name, ())) for name, found in moments.items()}
+            neighbours[name] = tuple(peer.peer for peer in record.peers)
+    return {
+        name: Timeline(found, evidence.modes.get(name, ()), neighbours.get(name, ())) for name, found in moments.items()
+    }
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -154,23 +192,23 @@ def record_files(folder: Path) -> list[Path]:
     return sorted((folder / "records").glob("*.rec*"))
 
 
-def _moments(path: Path, begin_s: float) -> Iterator[tuple[Moment, IntersectionId]]:
-    """The moments of a file, each with whose it is; none of a file that is no record."""
+def _moments(path: Path, begin_s: float) -> Iterator[tuple[Moment, TickRecord]]:
+    """The moments of a file, each with its record; none of a file that is no record."""
     try:
         header, items = read_records(path)
     except RecordError:
         return
     for item in items:
         if isinstance(item, TickRecord):
-            yield _moment(item, header, begin_s), item.snapshot.intersection_id
+            yield _moment(item, header, begin_s), item
 
 
 def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
     depth = DEPTH_OF_RUNG[record.rung.value]
     if depth is Depth.COORDINATED and record.comm_misses:
         depth = Depth.MISSES
-    used = [peer.message for peer in record.peers if peer.is_fresh and peer.message is not None]
-    oldest_step = min((message.step for message in used), default=record.step)
+    fresh = [peer.message for peer in record.peers if peer.is_fresh and peer.message is not None]
+    oldest_step = min((message.step for message in fresh), default=record.step)
     oldest_ticks = (record.step - oldest_step) / header.steps_per_tick
     lane = header.intersection.lanes[0].id
     refused = record.applied is not None and not record.applied.is_accepted
@@ -180,7 +218,7 @@ def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
         is_fallback=record.source is Source.PLAN,
         stale_ticks=max(0.0, oldest_ticks - header.stale_after_ticks),
         unheard_by=frozenset(peer.peer for peer in record.peers if peer.hears_us is False),
-        versions=frozenset(message.version for message in used),
+        versions=frozenset(message.version for message in fresh),
         boot_id=header.boot_id,
         tick=record.tick,
         in_force=frozenset(record.in_force),
@@ -190,4 +228,6 @@ def _moment(record: TickRecord, header: RecordHeader, begin_s: float) -> Moment:
         first_lane=next((fault.kind for fault in record.detector_faults if fault.lane == lane), None),
         is_called=record.history_before.lane_call_s[0] is not None,
         resume_s=header.unit.resume_s,
+        is_alone=bool(record.peers) and not fresh,
+        has_misses=bool(record.comm_misses),
     )
