@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from phasemesh.contract.command import SignalState, elapsed_green_s
+from phasemesh.contract.command import elapsed_green_s
 from phasemesh.contract.detection import LaneReading, Snapshot
 from phasemesh.contract.history import ServiceHistory, remembered_lights
 from phasemesh.contract.intersection import Intersection, Lane
