@@ -106,18 +106,14 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def plausible(reading: LaneReading) -> LaneReading:
-    """`reading` itself, or `INVALID_READING` when a value is not finite or out of range (I21)."""
-    return reading if reading.is_valid and _is_within_limits(reading) else INVALID_READING
-
-
-def _is_within_limits(reading: LaneReading) -> bool:
-    """Whether every value is within `READING_LIMITS`.
+    """`reading` itself, or `INVALID_READING` when a value is not finite or outside `READING_LIMITS` (I21).
 
     The table is written out, because this is asked for each lane at every step and a loop takes three times as long.
     """
     # Every comparison with NaN is false, so that the range alone also refuses what is not finite.
-    return (
-        0.0 <= reading.queue_veh <= 400.0
+    is_plausible = (
+        reading.is_valid
+        and 0.0 <= reading.queue_veh <= 400.0
         and 0.0 <= reading.vehicles_50m_veh <= 400.0
         and 0.0 <= reading.vehicles_100m_veh <= 400.0
         and 0.0 <= reading.vehicles_150m_veh <= 400.0
@@ -128,3 +124,4 @@ def _is_within_limits(reading: LaneReading) -> bool:
         and 0.0 <= reading.downstream_vehicles_veh <= 400.0
         and 0.0 <= reading.downstream_room_ratio <= 1.0
     )
+    return reading if is_plausible else INVALID_READING

@@ -62,6 +62,8 @@ def next_standing(
 
     `latch_is_reset` says that an operator reset what is latched; what still holds latches again at once.
     """
+    if not (raised or before.trials or before.latched):
+        return Standing(RUNGS[0], "")
     details = {each.event: each.detail for each in raised}
     trials = tuple(_next_trials(before, details, now_s))
     latched = _next_latched(() if latch_is_reset else before.latched, details)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,19 @@ def test_noise_is_a_function_of_its_arguments_inside_the_open_interval(
 def test_noise_is_the_same_on_every_machine() -> None:
     """Recorded ticks must replay: these numbers may never change."""
     np.testing.assert_array_equal(mask_noise(7, "crossing", 3, 3), np.array(GOLDEN, dtype=np.float32))
+
+
+@given(SEEDS, st.text(max_size=20), STEPS, st.integers(0, 12))
+def test_noise_is_that_of_the_generator_of_numpy(seed: int, name: str, step: int, count: int) -> None:
+    """Philox4x64-10 keyed by seed and name, counted by step: the upper 23 bits of each word, in the middle of a step."""
+    digest = hashlib.sha256(name.encode()).digest()
+    key = np.array([seed % 2**64, int.from_bytes(digest[:8], "little")], dtype=np.uint64)
+    counter = np.array([0, 0, 0, step], dtype=np.uint64)
+
+    words = np.random.Philox(key=key, counter=counter).random_raw(count)
+
+    expected = (((words >> np.uint64(41)) + 0.5) / 2**23).astype(np.float32)
+    np.testing.assert_array_equal(mask_noise(seed, name, step, count), expected, strict=True)
 
 
 def test_noise_differs_with_seed_intersection_and_step() -> None:

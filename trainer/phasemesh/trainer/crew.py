@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,9 @@ from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.rollout import play
 from phasemesh.trainer.weights import Weights, actor_with, weights_of
+
+GC_THRESHOLD = 20_000
+"""Objects between two looks for cycles: an episode makes next to none, and looking took a twentieth of its time."""
 
 
 class _Work(NamedTuple):
@@ -99,6 +103,8 @@ def _work(sender: Connection, weights: Weights, plan: EpisodePlan) -> None:
     # There is a worker a core; Ctrl-C ends a worker without words, since the trainer has them.
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     try:
         sender.send(play(actor_with(weights), plan))
     except PhasemeshError as error:

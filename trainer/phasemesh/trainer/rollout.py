@@ -137,7 +137,7 @@ class Rollout:
         return _Heard(told, messages, valid, noise)
 
     def _infer(self, sight: Sight, heard: _Heard) -> Decided:
-        with torch.no_grad():
+        with torch.inference_mode():
             messages = torch.from_numpy(heard.messages)
             encoded = encode(self._actor, torch.from_numpy(sight.lanes), self._has_lane, self._stage_lanes, messages)
             return decide(

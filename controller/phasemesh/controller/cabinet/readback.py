@@ -28,6 +28,10 @@ yellow as a yielding one."""
 _CROSSING_ORDER = frozenset({"Gr", "rG", "Or"})
 
 
+_Changes = tuple[tuple[int, str], ...]
+"""The movements that change, each with its letters before and after."""
+
+
 class _Limits(msgspec.Struct, frozen=True):
     """The least that the stages serving one movement demand of it, in seconds.
 
@@ -74,8 +78,11 @@ class ReadBack:
             return ()
         if not self._is_readable(letters):
             return (self._finding("I2", "no signal shows this", letters),)
+        changes = tuple(self._changes(letters))
         findings = tuple(
-            self._finding(rule, detail, letters) for rule, check in _CHECKS for detail in check(self, letters, now_s)
+            self._finding(rule, detail, letters)
+            for rule, check in _CHECKS
+            for detail in check(self, letters, changes, now_s)
         )
         self._note(letters, now_s)
         return findings
@@ -106,18 +113,10 @@ class ReadBack:
             if old != new and new not in _FLASH:
                 yield index, old + new
 
-    def _ended(self, letters: str, ending: str) -> Iterator[int]:
-        """Each movement that leaves one of the letters of `ending`."""
-        return (index for index, change in self._changes(letters) if change[0] in ending)
-
-    def _opening(self, letters: str) -> Iterator[int]:
-        """Each movement that turns green, or from yielding to protected."""
-        return (index for index, change in self._changes(letters) if change[1] in _GREEN)
-
     def _lasted_s(self, index: int, now_s: float) -> float:
         return now_s - self._since_s[index]
 
-    def _conflicts(self, letters: str, _now_s: float) -> Iterator[str]:
+    def _conflicts(self, letters: str, _changes: _Changes, _now_s: float) -> Iterator[str]:
         """I1: green or yellow for movements that conflict and of which none yields."""
         moving = [index for index, letter in enumerate(letters) if letter in _OPEN]
         for first in moving:
@@ -130,29 +129,29 @@ class ReadBack:
     def _yields(self, letters: str, movement: int, foe: int) -> bool:
         return letters[movement] in _YIELDING and self._intersection.yields_to[movement][foe] == "1"
 
-    def _out_of_order(self, letters: str, _now_s: float) -> Iterator[str]:
+    def _out_of_order(self, _letters: str, changes: _Changes, _now_s: float) -> Iterator[str]:
         """I2: green, yellow, red; only a turn that was protected may come out of its yellow as a yielding one."""
-        for index, change in self._changes(letters):
+        for index, change in changes:
             order = _CROSSING_ORDER if self._is_crossing[index] else _ORDER
             if change not in order and not (change == "yg" and self._before[index] == "G"):
                 yield f"movement {index} goes from {change[0]} to {change[1]}"
 
-    def _short_yellow(self, letters: str, now_s: float) -> Iterator[str]:
+    def _short_yellow(self, _letters: str, changes: _Changes, now_s: float) -> Iterator[str]:
         """I3: a yellow below that of every stage which serves the movement."""
-        for index in self._ended(letters, "y"):
+        for index in _ended(changes, "y"):
             if self._lasted_s(index, now_s) < self._limits[index].yellow_s - _SLACK_S:
                 yield f"movement {index} was yellow for {self._lasted_s(index, now_s):.3f} s"
 
-    def _missing_clearance(self, letters: str, now_s: float) -> Iterator[str]:
+    def _missing_clearance(self, letters: str, changes: _Changes, now_s: float) -> Iterator[str]:
         """I4: a green while vehicles that conflict may still be inside the junction."""
-        return self._uncleared(letters, now_s, is_crossing=False)
+        return self._uncleared(letters, changes, now_s, is_crossing=False)
 
-    def _missing_ped_clearance(self, letters: str, now_s: float) -> Iterator[str]:
+    def _missing_ped_clearance(self, letters: str, changes: _Changes, now_s: float) -> Iterator[str]:
         """I8: a green while people may still be on a crossing that conflicts."""
-        return self._uncleared(letters, now_s, is_crossing=True)
+        return self._uncleared(letters, changes, now_s, is_crossing=True)
 
-    def _uncleared(self, letters: str, now_s: float, *, is_crossing: bool) -> Iterator[str]:
-        for index in self._opening(letters):
+    def _uncleared(self, letters: str, changes: _Changes, now_s: float, *, is_crossing: bool) -> Iterator[str]:
+        for index in _opening(changes):
             for foe in self._foes[index]:
                 if letters[foe] in _OPEN or self._is_crossing[foe] is not is_crossing:
                     continue
@@ -166,22 +165,32 @@ class ReadBack:
             return 0.0
         return now_s - self._closed_s[index]
 
-    def _short_walk(self, letters: str, now_s: float) -> Iterator[str]:
+    def _short_walk(self, _letters: str, changes: _Changes, now_s: float) -> Iterator[str]:
         """I8: a walk below that of every stage which serves the crossing."""
-        for index in self._ended(letters, "G"):
+        for index in _ended(changes, "G"):
             if self._is_crossing[index] and self._lasted_s(index, now_s) < self._limits[index].walk_s - _SLACK_S:
                 yield f"the walk of movement {index} lasted {self._lasted_s(index, now_s):.3f} s"
 
-    def _short_red(self, letters: str, now_s: float) -> Iterator[str]:
+    def _short_red(self, letters: str, changes: _Changes, now_s: float) -> Iterator[str]:
         """I10: too short a red from a yellow to the next green; a protected turn that goes on yielding had warning."""
-        for index in self._opening(letters):
+        for index in _opening(changes):
             is_reverted = self._letters[index] == "r" and self._before[index] == "y"
             is_demoted = self._green[index] == "G" and letters[index] == "g"
             if is_reverted and not is_demoted and self._lasted_s(index, now_s) < RED_REVERT_S - _SLACK_S:
                 yield f"movement {index} was red for {self._lasted_s(index, now_s):.3f} s"
 
 
-_CHECKS: tuple[tuple[str, Callable[[ReadBack, str, float], Iterator[str]]], ...] = (
+def _ended(changes: _Changes, ending: str) -> Iterator[int]:
+    """Each movement that leaves one of the letters of `ending`."""
+    return (index for index, change in changes if change[0] in ending)
+
+
+def _opening(changes: _Changes) -> Iterator[int]:
+    """Each movement that turns green, or from yielding to protected."""
+    return (index for index, change in changes if change[1] in _GREEN)
+
+
+_CHECKS: tuple[tuple[str, Callable[[ReadBack, str, _Changes, float], Iterator[str]]], ...] = (
     ("I1", ReadBack._conflicts),
     ("I2", ReadBack._out_of_order),
     ("I3", ReadBack._short_yellow),

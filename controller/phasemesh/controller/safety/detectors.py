@@ -170,7 +170,7 @@ def note_readings(health: DetectorHealth, snapshot: Snapshot) -> DetectorHealth:
     look = _look(health, snapshot)
     return DetectorHealth(
         lanes=tuple(
-            _judged(lane, reading, look) for lane, reading in zip(health.lanes, snapshot.readings, strict=True)
+            [_judged(lane, reading, look) for lane, reading in zip(health.lanes, snapshot.readings, strict=True)]
         ),
         now_s=now_s,
         minute_s=now_s if look.is_new_minute else health.minute_s,
@@ -315,11 +315,11 @@ def _with_fault(lane: LaneHealth, kind: DetectorFaultKind | None, now_s: float) 
 
 def substituted(snapshot: Snapshot, health: DetectorHealth) -> Snapshot:
     """`snapshot` without any reading that is not believed: neither of a faulty detector nor out of range."""
-    readings = tuple(
+    readings = [
         INVALID_READING if lane.fault is not None else plausible(reading)
         for lane, reading in zip(health.lanes, snapshot.readings, strict=True)
-    )
-    return msgspec.structs.replace(snapshot, readings=readings)
+    ]
+    return msgspec.structs.replace(snapshot, readings=tuple(readings))
 
 
 def detector_faults(health: DetectorHealth) -> tuple[DetectorFault, ...]:

@@ -101,10 +101,13 @@ class Simulation:
         """Wrap `api`, which is a started libsumo or traci; use `start` instead."""
         self._api = api
         self._shown: dict[str, str] = {}
+        self._ids_by_lane: dict[str, list[str]] | None = None
+        self._vehicles: dict[str, list[VehicleOnLane]] = {}
         self._is_open = True
 
     def step(self) -> None:
         """Advance by one step; raises ScenarioError when SUMO gives up (for example on an impossible route)."""
+        self._ids_by_lane, self._vehicles = None, {}
         try:
             self._api.simulationStep()
         except (self._api.TraCIException, self._api.FatalTraCIError) as error:
@@ -135,19 +138,32 @@ class Simulation:
         """The vehicles whose front is on one of the `watched` lanes, by lane; empty lanes are left out.
 
         One pass over the vehicles, since most lanes are empty: 0.45 ms on ingolstadt21 (803 watched lanes, 380
-        vehicles) against 0.65 ms for asking every lane.
+        vehicles) against 0.65 ms for asking every lane. Who asks again at the same step is answered from memory.
         """
+        if self._ids_by_lane is None:
+            self._ids_by_lane = self._ids()
         by_lane: dict[str, list[VehicleOnLane]] = {}
-        api = self._api.vehicle
-        lane_of, position_of, speed_of, wait_of = api.getLaneID, api.getLanePosition, api.getSpeed, api.getWaitingTime
-        for vehicle_id in api.getIDList():
-            lane_id = lane_of(vehicle_id)
+        for lane_id, vehicle_ids in self._ids_by_lane.items():
             if lane_id in watched:
-                speed_mps = speed_of(vehicle_id)
-                wait_s = wait_of(vehicle_id) if speed_mps < HALTING_MPS else 0.0
-                vehicle = VehicleOnLane(vehicle_id, position_of(vehicle_id), speed_mps, wait_s)
-                by_lane.setdefault(lane_id, []).append(vehicle)
+                if lane_id not in self._vehicles:
+                    self._vehicles[lane_id] = self._vehicles_of(vehicle_ids)
+                by_lane[lane_id] = self._vehicles[lane_id]
         return by_lane
+
+    def _ids(self) -> dict[str, list[str]]:
+        by_lane: dict[str, list[str]] = {}
+        for vehicle_id in self._api.vehicle.getIDList():
+            by_lane.setdefault(self._api.vehicle.getLaneID(vehicle_id), []).append(vehicle_id)
+        return by_lane
+
+    def _vehicles_of(self, vehicle_ids: Iterable[str]) -> list[VehicleOnLane]:
+        api = self._api.vehicle
+        vehicles = []
+        for vehicle_id in vehicle_ids:
+            speed_mps = api.getSpeed(vehicle_id)
+            wait_s = api.getWaitingTime(vehicle_id) if speed_mps < HALTING_MPS else 0.0
+            vehicles.append(VehicleOnLane(vehicle_id, api.getLanePosition(vehicle_id), speed_mps, wait_s))
+        return vehicles
 
     def people_waiting(self, crossings: frozenset[str]) -> dict[str, list[WaitingPerson]]:
         """Who stands before one of `crossings` (edges), from either end; crossings without anybody are left out.

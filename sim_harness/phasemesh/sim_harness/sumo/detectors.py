@@ -80,7 +80,8 @@ class Detectors:
             for intersection in intersections
         }
         every = [plan for plans in self._plans.values() for plan in plans]
-        names = dict.fromkeys(name for plan in every for name in plan.exits)
+        self._exits = tuple(dict.fromkeys(plan.exits for plan in every))
+        names = dict.fromkeys(name for exits in self._exits for name in exits)
         self._exit_lengths_m = {name: min(ZONES_M[2], source.lane_length_m(name)) for name in names}
         self._watched = frozenset(names) | {piece.lane_id for plan in every for piece in plan.pieces}
         self._crossings = frozenset(plan.lane.approach for plan in every if plan.is_crossing)
@@ -90,12 +91,13 @@ class Detectors:
         """Readings of every lane, in the order of `Intersection.lanes`; arrivals count from the previous call on."""
         vehicles = self._source.vehicles_by_lane(self._watched)
         exits = {name: _exit_view(vehicles.get(name, ()), seen_m) for name, seen_m in self._exit_lengths_m.items()}
+        downstream = {names: _mean_view([exits[name] for name in names]) for names in self._exits}
         people = self._source.people_waiting(self._crossings) if self._crossings else {}
         return {
             name: tuple(
                 self._read_crossing(name, plan, people.get(plan.lane.approach, ()))
                 if plan.is_crossing
-                else self._read_lane(name, plan, vehicles, exits)
+                else self._read_lane(name, plan, vehicles, downstream[plan.exits])
                 for plan in plans
             )
             for name, plans in self._plans.items()
@@ -123,7 +125,7 @@ class Detectors:
         name: IntersectionId,
         plan: _LanePlan,
         vehicles: Mapping[str, Sequence[VehicleOnLane]],
-        exits: Mapping[str, _ExitView],
+        downstream: _ExitView,
     ) -> LaneReading:
         seen = [
             (piece.end_m - vehicle.position_m, vehicle, piece.weight)
@@ -133,8 +135,8 @@ class Detectors:
             if piece.end_m - vehicle.position_m <= ZONES_M[2]
         ]
         before = self._before.get((name, plan.lane.id), frozenset())
-        self._before[name, plan.lane.id] = frozenset(vehicle.id for _, vehicle, _ in seen)
-        return _reading(plan.lane, seen, before, _mean_view([exits[exit_id] for exit_id in plan.exits]))
+        self._before[name, plan.lane.id] = frozenset([vehicle.id for _, vehicle, _ in seen])
+        return _reading(plan.lane, seen, before, downstream)
 
 
 def _reading(
