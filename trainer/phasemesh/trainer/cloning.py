@@ -1,6 +1,6 @@
-"""Warm start: the actor learns to want what a rule wants, first where the rule plays, then where it plays itself.
+"""Cloning: the actor learns to want what a teacher wants, first where the teacher plays, then where it plays itself.
 
-Rounds in which the actor plays and the rule only says what it would do keep the actor from drifting into situations
+Rounds in which the actor plays and the teacher only says what it would do keep the actor from drifting into situations
 that it has never been taught (Ross, Gordon and Bagnell, AISTATS 2011).
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
@@ -35,14 +35,17 @@ def clone(
     random: np.random.Generator,
     device: torch.device,
 ) -> Cloned:
-    """Fit `actor` to what the teacher wanted in `episodes`, at every tick that left a choice."""
+    """Fit `actor` to what the teacher wanted in `episodes`, at every tick that left a choice.
+
+    A rule wants one stage; a planner wants each stage by how little it costs.
+    """
     start, lessons = recipe.warm_start, [_lesson(episode) for episode in episodes]
     optimiser = torch.optim.Adam(actor.parameters(), lr=start.learning_rate, eps=1e-5)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, start.epochs)
     found: list[Cloned] = []
     for _ in range(start.epochs):
         found = [
-            _fit(actor, batch.to(device), optimiser, recipe.mask.temperature)
+            _fit(actor, batch.to(device), optimiser, recipe)
             for lesson in lessons
             for batch in batches(lesson, random, segment_ticks=start.segment_ticks, rows=start.rows_per_batch)
         ]
@@ -57,9 +60,15 @@ def sharpen(actor: UniversalActor, factor: float) -> None:
         actor.stage_score.bias.mul_(factor)
 
 
-def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, temperature: float) -> Cloned:
-    replayed = replay(actor, batch, temperature)
-    loss = masked_mean(-replayed.taken(batch.taught), batch.has_choice)
+def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
+    """With which probability a teacher wants each stage, [..., S], by its costs; never what it did not try."""
+    return torch.softmax(-costs / temperature_veh_s, dim=-1)
+
+
+def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
+    replayed = replay(actor, batch, recipe.mask.temperature)
+    target = wanted(batch.costs, recipe.planner.temperature_veh_s)
+    loss = masked_mean(-(target * replayed.log_policy).sum(dim=-1), batch.has_choice)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(actor.parameters(), _MAX_GRAD_NORM)
