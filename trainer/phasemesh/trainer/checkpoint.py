@@ -90,6 +90,17 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
     return meta
 
 
+def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
+    """Put the actor at `path` into `core`, and with `has_critic` its critic and value scale; errors as above."""
+    arrays, _ = _read(path)
+    judges = (("critic", core.critic), ("scale", core.scale)) if has_critic else ()
+    try:
+        for prefix, module in (("actor", core.actor), *judges):
+            module.load_state_dict(_tensors(arrays, prefix))
+    except RuntimeError as error:
+        raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
+
+
 def load_actor(path: Path) -> tuple[UniversalActor, int]:
     """The actor in the checkpoint `path` and how many iterations made it; raises InputError when it cannot be used."""
     arrays, meta = _read(path)

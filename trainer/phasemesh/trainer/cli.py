@@ -40,6 +40,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
     device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
     evaluate: Annotated[str, typer.Option(help="Seeds to evaluate on at the end, by comma, below 100000.")] = "",
+    origin: Annotated[Path | None, typer.Option("--from", help="Begin with the weights of the run there.")] = None,
     evaluate_seconds: Annotated[
         float | None, typer.Option(help="Simulated seconds of an evaluation; by default the whole scenario.", min=60.0)
     ] = None,
@@ -63,6 +64,7 @@ def train(
         seed=seed,
         device=device,
         is_resumed=resume,
+        origin=origin,
         ends_on_alarm=fail_on_alarm,
         evaluation_seeds=_seeds(evaluate),
         evaluation_s=evaluate_seconds,

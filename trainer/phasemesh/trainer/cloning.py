@@ -1,6 +1,6 @@
-"""Warm start: the actor learns to want what a rule wants, first where the rule plays, then where it plays itself.
+"""Cloning: the actor learns to want what a teacher wants, first where the teacher plays, then where it plays itself.
 
-Rounds in which the actor plays and the rule only says what it would do keep the actor from drifting into situations
+Rounds in which the actor plays and the teacher only says what it would do keep the actor from drifting into situations
 that it has never been taught (Ross, Gordon and Bagnell, AISTATS 2011).
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
 from phasemesh.trainer.learners.learner import mask_loss
 from phasemesh.trainer.networks import UniversalActor
-from phasemesh.trainer.recipe import MaskRecipe, Recipe
+from phasemesh.trainer.recipe import Recipe
 
 _MAX_GRAD_NORM = 1.0
 
@@ -36,14 +36,17 @@ def clone(
     random: np.random.Generator,
     device: torch.device,
 ) -> Cloned:
-    """Fit `actor` to what the teacher wanted wherever there was a choice; the mask stays at its prior."""
+    """Fit `actor` to what the teacher wanted wherever there was a choice; the mask stays at its prior.
+
+    A rule wants one stage; a planner wants each stage by how little it costs.
+    """
     start, lessons = recipe.warm_start, [_lesson(episode) for episode in episodes]
     optimiser = torch.optim.Adam(actor.parameters(), lr=start.learning_rate, eps=1e-5)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, start.epochs)
     found: list[Cloned] = []
     for _ in range(start.epochs):
         found = [
-            _fit(actor, batch.to(device), optimiser, recipe.mask)
+            _fit(actor, batch.to(device), optimiser, recipe)
             for lesson in lessons
             for batch in batches(lesson, random, segment_ticks=start.segment_ticks, rows=start.rows_per_batch)
         ]
@@ -58,12 +61,18 @@ def sharpen(actor: UniversalActor, factor: float) -> None:
         actor.stage_score.bias.mul_(factor)
 
 
-def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, mask: MaskRecipe) -> Cloned:
-    replayed = replay(actor, batch, mask.temperature)
-    loss = masked_mean(-replayed.taken(batch.taught), batch.has_choice)
-    # A rule hears nobody, so that nothing is learnt about edges here; a mask that drifted to 0 or 1 for want of a
+def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
+    """With which probability a teacher wants each stage, [..., S], by its costs; never what it did not try."""
+    return torch.softmax(-costs / temperature_veh_s, dim=-1)
+
+
+def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
+    replayed = replay(actor, batch, recipe.mask.temperature)
+    target = wanted(batch.costs, recipe.planner.temperature_veh_s)
+    loss = masked_mean(-(target * replayed.log_policy).sum(dim=-1), batch.has_choice)
+    # A teacher hears nobody, so that nothing is learnt about edges here; a mask that drifted to 0 or 1 for want of a
     # reason would have no gradient left to come back by.
-    torch.autograd.backward(loss + mask_loss(mask, replayed, batch))
+    torch.autograd.backward(loss + mask_loss(recipe.mask, replayed, batch))
     nn.utils.clip_grad_norm_(actor.parameters(), _MAX_GRAD_NORM)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

@@ -67,6 +67,7 @@ class CurveScreen:
         """As in `TrainingListener`."""
         stats = msgspec.structs.asdict(row.stats)
         speed = {"steps_per_s": row.steps_per_s, "update_s": row.update_s, "learning_rate": row.learning_rate}
+        speed |= {"planner_deviations": row.deviations} if row.deviations else {}
         for group, values in (("delay_s", row.delay_s), ("reward", row.reward), ("update", stats), ("run", speed)):
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, row.iteration)
@@ -77,13 +78,19 @@ class CurveScreen:
 
 
 def _line(row: CurveRow) -> str:
-    stats = row.stats
     return (
-        f"{row.iteration:5d}  {row.elapsed_s / 60:6.1f} min  entropy {stats.entropy:.3f}"
-        f"  explained {stats.explained_variance:5.2f}  mask {stats.mask_mean:.2f}"
+        f"{row.iteration:5d}  {row.elapsed_s / 60:6.1f} min  {_learned(row)}"
         f"  {row.steps_per_s:.0f} steps/s  update {row.update_s:.1f} s  {_delays(row.delay_s)}"
         f"{''.join(f'  ALARM: {alarm}' for alarm in row.alarms)}"
     )
+
+
+def _learned(row: CurveRow) -> str:
+    """What the update was like: of a planner's round how far the actor follows, otherwise how sure it is."""
+    stats = row.stats
+    if stats.agreement:
+        return f"loss {stats.policy_loss:.3f}  agreement {stats.agreement:.3f}  planner deviates {row.deviations:.3f}"
+    return f"entropy {stats.entropy:.3f}  explained {stats.explained_variance:5.2f}  mask {stats.mask_mean:.2f}"
 
 
 def _delays(delays_s: dict[str, float]) -> str:

@@ -163,6 +163,10 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
         self.agents = [] if is_over else list(names)
         return views, self._rewards(), dict.fromkeys(names, False), dict.fromkeys(names, is_over), infos
 
+    def vary(self, random: np.random.Generator, spread: float) -> None:
+        """Let drivers want other speeds, off by `spread` (one standard deviation): another future from here on."""
+        self._simulation.vary_drivers(lambda: 1.0 + spread * float(random.standard_normal()))
+
     def close(self) -> None:
         """End SUMO; a second call does nothing."""
         self._stack.close()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from phasemesh.contract.observation import FloatArray
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
+from phasemesh.trainer.recipe import PlannerRecipe
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.street_faults import StreetFaults
 
@@ -20,7 +21,8 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     `length_s` None is the whole window of the scenario. `message_loss` is the share of messages that do not arrive,
     `demand` scales SUMO's demand. Stages are drawn from the policy, or with `is_greedy` its best is taken. A `teacher`
     (a rule by name) says at every tick what it would want; `teacher_share` of the ticks are played by it.
-    `faults` are those of the street. SUMO measures each edge into `edges_folder` if there is one.
+    `faults` are those of the street. A `planner` looks ahead from what is played so, its base, and plays a
+    `planner_share` of the decisions. SUMO measures each edge into `edges_folder` if there is one.
     """
 
     scenario: str
@@ -35,6 +37,8 @@ class EpisodePlan(msgspec.Struct, frozen=True, kw_only=True):
     is_greedy: bool = False
     teacher: str | None = None
     teacher_share: float = 0.0
+    planner: PlannerRecipe | None = None
+    planner_share: float = 1.0
     faults: StreetFaults = StreetFaults()
     edges_folder: Path | None = None
 
@@ -46,10 +50,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     stage in force. `told` [T, A, D] is what each agent told; row k of an agent heard what its neighbour told
     `age` [T, A, K] ticks ago, or nothing that it might use where `valid` [T, A, K] is false. `noise` [T, A, K] is that
     of the mask, `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with
-    `log_probability` [T, A]; `taught` [T, A] is what the teacher wanted. `reward` [T, A] is what followed the tick.
+    `log_probability` [T, A]; `taught` [T, A] is what the teacher wanted, `costs` [T, A, S] by how much each stage is
+    worse than the best in vehicle-seconds of delay, infinite for what was not tried; a rule finds its own choice
+    without cost and no other. `reward` [T, A] is what followed the tick.
 
-    `mean_delay_s` is the metric of the harness, `monitor_trips` what the monitor of the lights saw, `wall_s` the wall
-    time of the whole episode.
+    `deviations` is the share of decisions in which a planner left its base. `mean_delay_s` is the harness's metric,
+    `monitor_trips` what the monitor of the lights saw, `wall_s` the wall time of the whole episode.
     """
 
     plan: EpisodePlan
@@ -66,10 +72,12 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     stage: IntArray
     log_probability: FloatArray
     taught: IntArray
+    costs: FloatArray
     reward: FloatArray
     mean_delay_s: float
     monitor_trips: int
     wall_s: float
+    deviations: float = 0.0
 
     @property
     def ticks(self) -> int:

@@ -49,6 +49,7 @@ class Batch(NamedTuple):
     stage: Tensor
     log_probability: Tensor
     taught: Tensor
+    costs: Tensor
     advantage: Tensor
     target: Tensor
     critic: CriticInput
@@ -147,7 +148,7 @@ def _starts(ticks: int, length: int, share: float, random: np.random.Generator) 
 def _series(lesson: Lesson) -> dict[str, Tensor]:
     """What a batch holds for every tick and agent as it stands in the episode, [T, A, ...]."""
     episode = lesson.episode
-    names = ("lanes", "stage_state", "legal", "noise", "stage", "log_probability", "taught")
+    names = ("lanes", "stage_state", "legal", "noise", "stage", "log_probability", "taught", "costs")
     found = {name: torch.from_numpy(getattr(episode, name)) for name in names}
     valid = torch.from_numpy(episode.valid.astype(np.float32))
     return found | {

@@ -22,6 +22,7 @@ class LearnerKind(StrEnum):
 
     PPO = "ppo"
     A2C = "a2c"
+    DISTIL = "distil"
 
 
 class MaskLoss(StrEnum):
@@ -104,6 +105,27 @@ class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     sharpness: float = 1.0
 
 
+class PlannerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The look-ahead planner that `distil` learns from; an iteration of that learner is a round of it.
+
+    The base is the rule `base` in the first round and the actor from then on; with no rule, or when a training begins
+    from another run's weights, it is the actor at once. Each stage is tried for a tick and followed by the base up to
+    `horizon_s`; it costs the delay on the approaches of its signal and of those up to `reach` neighbours away, as the
+    mean of `futures`. The planner leaves the base where that saves more than `margin_veh_s`. Its choices are played in
+    one of `shares` of the decisions, a round each, the last one in all rounds that follow. The actor learns stages with
+    probabilities that fall by e with every `temperature_veh_s` of cost. A training has `rounds` if nobody says else.
+    """
+
+    base: str = ""
+    horizon_s: float = 40.0
+    margin_veh_s: float = 2.0
+    futures: int = 1
+    reach: int = 1
+    shares: tuple[float, ...] = (1.0, 0.5)
+    temperature_veh_s: float = 5.0
+    rounds: int = 3
+
+
 class EpisodesRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is played: `per_iteration` turns with the weights of one iteration.
 
@@ -147,6 +169,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mask: MaskRecipe = MaskRecipe()
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
+    planner: PlannerRecipe = PlannerRecipe()
     episodes: EpisodesRecipe = EpisodesRecipe()
     randomisation: Randomisation = Randomisation()
 
@@ -200,15 +223,21 @@ def _decoded(text: str, name: str) -> Recipe:
 
 def faults_of_recipe(recipe: Recipe) -> list[str]:
     """Every number of `recipe` that makes no sense, one sentence each."""
-    if recipe.warm_start.teacher:
-        check_teacher(recipe.warm_start.teacher)
+    for rule in (recipe.warm_start.teacher, recipe.planner.base):
+        if rule:
+            check_teacher(rule)
     sections = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
-    return _faults_of_randomisation(recipe.randomisation) + [
-        f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
-        for section, ranges in _RANGES.items()
-        for name, (low, high) in ranges.items()
-        if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
-    ]
+    empty = [] if recipe.planner.shares else ["planner.shares is empty"]
+    return (
+        empty
+        + _faults_of_randomisation(recipe.randomisation)
+        + [
+            f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
+            for section, ranges in _RANGES.items()
+            for name, (low, high) in ranges.items()
+            if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
+        ]
+    )
 
 
 def _faults_of_randomisation(recipe: Randomisation) -> list[str]:
@@ -254,6 +283,15 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "rows_per_batch": (1, 1e6),
         "learning_rate": (1e-7, 1.0),
         "sharpness": (0.1, 100.0),
+    },
+    "planner": {
+        "horizon_s": (1.0, 600.0),
+        "margin_veh_s": (0.0, 1e4),
+        "futures": (1, 100),
+        "reach": (0, 100),
+        "shares": (0.0, 1.0),
+        "temperature_veh_s": (1e-3, 1e4),
+        "rounds": (1, 1000),
     },
     "episodes": {
         "per_iteration": (1, 1000),

@@ -26,6 +26,7 @@ from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
 from phasemesh.trainer.messages import Inbox, told_by
 from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.planner import Planner
 from phasemesh.trainer.street_faults import LateMessages
 from phasemesh.trainer.teacher import taught_stage
 
@@ -98,9 +99,11 @@ class Rollout:
         heard = self._hear(sight, step)
         decided = self._infer(sight, heard)
         log_policy = torch.log_softmax(decided.scores, dim=-1).numpy()
-        taught = self._teach(views, sight)
+        rule = self._plan.teacher
+        taught = sight.current if rule is None else self._teach(rule, views)
         stage = self._choose(sight, decided.scores.numpy(), log_policy, taught)
         agents = np.arange(len(stage))
+        self._log_policy = log_policy
         self._note(
             lanes=sight.lanes,
             stage_state=sight.stage_state,
@@ -114,10 +117,28 @@ class Rollout:
             stage=stage,
             log_probability=log_policy[agents, stage],
             taught=taught,
+            costs=np.where(np.arange(log_policy.shape[1]) == taught[:, None], 0.0, np.inf).astype(np.float32),
         )
         self._hidden = decided.hidden.numpy()
         self._policy = np.where(sight.legal, np.exp(log_policy), 0.0).astype(np.float32)
         return stage
+
+    def follow(self, views: Views, step: int) -> IntArray:
+        """As `decide`, where nobody learns from it: a rule that plays all alone is asked alone."""
+        if self._plan.teacher is not None and self._plan.teacher_share >= 1.0:
+            return self._teach(self._plan.teacher, views)
+        return self.decide(views, step)
+
+    def correct(self, stage: IntArray, taught: IntArray, costs: FloatArray) -> None:
+        """Note that in the newest tick `stage` [A] is played, for what a planner found; see `Episode`."""
+        log_probability = self._log_policy[np.arange(len(stage)), stage]
+        for name, value in (
+            ("stage", stage),
+            ("log_probability", log_probability),
+            ("taught", taught),
+            ("costs", costs),
+        ):
+            self._rows[name][-1] = value
 
     def reward(self, rewards: FloatArray) -> None:
         """Note what the tick led to, [A]."""
@@ -150,10 +171,7 @@ class Rollout:
                 torch.from_numpy(self._hidden),
             )
 
-    def _teach(self, views: Views, sight: Sight) -> IntArray:
-        rule = self._plan.teacher
-        if rule is None:
-            return sight.current
+    def _teach(self, rule: str, views: Views) -> IntArray:
         return np.array([taught_stage(rule, views[name]) for name in self._layout.names], dtype=np.int64)
 
     def _choose(self, sight: Sight, scores: FloatArray, log_policy: FloatArray, taught: IntArray) -> IntArray:
@@ -194,11 +212,13 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
         )
     )
     rollout = Rollout(actor, env.layout, plan)
+    planner = Planner(env, rollout, plan.planner, share=plan.planner_share, seed=plan.seed) if plan.planner else None
     try:
         views, _ = env.reset(seed=plan.seed)
         step = 0
         while env.agents:
             stages = rollout.decide(views, step)
+            stages = planner.improve(stages, views, step) if planner else stages
             views, rewards, _, _, _ = env.step(dict(zip(env.layout.names, stages.tolist(), strict=True)))
             rollout.reward(np.array([rewards[name] for name in env.layout.names], dtype=np.float32))
             step += env.steps_per_tick
@@ -209,6 +229,7 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
             mean_delay_s=env.mean_delay_s,
             monitor_trips=env.monitor_trips,
             wall_s=time.monotonic() - began_s,
+            deviations=planner.deviations if planner else 0.0,
         )
     finally:
         env.close()

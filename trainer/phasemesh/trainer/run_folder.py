@@ -21,10 +21,19 @@ TENSORBOARD_NAME = "tensorboard"
 _TOOLS = ("phasemesh", "torch", "eclipse-sumo", "numpy")
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another run, as it was after `iteration` iterations; `sha256` is that of its checkpoint."""
+
+    folder: str
+    iteration: int
+    sha256: str
+
+
 class RunDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a training was asked for and with what it was made; everything but `created` repeats it.
 
-    `revision` is that of git, with a + where files differed from it, or empty outside of a checkout.
+    `origin` is the run whose weights it began with. `revision` is that of git, with a + where files differed from it,
+    or empty outside of a checkout.
     """
 
     format: int = 1
@@ -33,6 +42,7 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     scenarios: tuple[str, ...]
     seed: int
     spec_hash: str = SPEC_HASH
+    origin: Origin | None = None
     revision: str = ""
     created: str = ""
     tool_versions: dict[str, str] = {}
@@ -41,7 +51,8 @@ class RunDescription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class CurveRow(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration: wall time so far and its parts, delay and reward by scenario, the figures of the update, alarms.
 
-    `steps_per_s` counts decisions of agents a second of playing; `monitor_trips` must be 0.
+    `steps_per_s` counts decisions of agents a second of playing; `monitor_trips` must be 0. `deviations` is the share
+    of decisions in which a planner left its base.
     """
 
     iteration: int
@@ -54,16 +65,20 @@ class CurveRow(msgspec.Struct, frozen=True, kw_only=True):
     reward: dict[str, float]
     stats: Stats
     monitor_trips: int
+    deviations: float = 0.0
     alarms: tuple[Alarm, ...] = ()
 
 
-def describe(recipe_name: str, recipe: Recipe, scenarios: tuple[str, ...], seed: int) -> RunDescription:
+def describe(
+    recipe_name: str, recipe: Recipe, scenarios: tuple[str, ...], seed: int, origin: Origin | None = None
+) -> RunDescription:
     """The description of a training that begins now, with this source and these tools."""
     return RunDescription(
         recipe_name=recipe_name,
         recipe=recipe,
         scenarios=scenarios,
         seed=seed,
+        origin=origin,
         revision=_revision(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_versions={name: metadata.version(name) for name in _TOOLS},

@@ -17,7 +17,8 @@ from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.curve_screen import CurveScreen
 from phasemesh.trainer.evaluation import Comparison, Evaluation, check_seeds, evaluate, write_evaluation
 from phasemesh.trainer.limits import Limits
-from phasemesh.trainer.recipe import Recipe, find_recipe
+from phasemesh.trainer.origin import find_origin
+from phasemesh.trainer.recipe import LearnerKind, Recipe, find_recipe
 from phasemesh.trainer.run_folder import (
     TENSORBOARD_NAME,
     RunDescription,
@@ -39,6 +40,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     device: str = "cpu"
     is_resumed: bool = False
+    origin: Path | None = None
     ends_on_alarm: bool = False
     evaluation_seeds: tuple[int, ...] = ()
     evaluation_s: float | None = None
@@ -56,26 +58,34 @@ def train_in(folder: Path, order: Order, console: Console) -> Trained:
 
     Raises InputError, with one line, for whatever the user can put right, before anything is played.
     """
-    if order.minutes is None and order.iterations is None:
-        raise InputError("--minutes or --iterations: say when the training should end")
     check_seeds(order.evaluation_seeds)
     device = find_device(order.device)
     recipe = find_recipe(order.recipe)
+    limits = _limits(order, recipe)
     check_training(recipe, order.scenarios)
     description = _same_run(folder, order, recipe) if order.is_resumed else _new_run(folder, order, recipe)
     # An update computes in one thread: its tensors are small, and the workers have the other cores.
     torch.set_num_threads(1)
-    limits = Limits(minutes=order.minutes, iterations=order.iterations, ends_on_alarm=order.ends_on_alarm)
     with only_writer(folder, "--out", "training"), CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen:
         training = Training(folder, description, Crew(order.workers), screen, device)
         if (folder / CHECKPOINT_NAME).exists():
             training.resume()
         else:
-            training.warm_start()
+            training.begin()
         alarms = training.run(limits)
         if order.evaluation_seeds:
             _evaluate(training, order, screen)
         return Trained(training.iteration, alarms)
+
+
+def _limits(order: Order, recipe: Recipe) -> Limits:
+    """When the training ends; one by the planner has the rounds of its recipe unless more is said."""
+    iterations = order.iterations
+    if order.minutes is None and iterations is None:
+        if recipe.learner.kind is not LearnerKind.DISTIL:
+            raise InputError("--minutes or --iterations: say when the training should end")
+        iterations = recipe.planner.rounds
+    return Limits(minutes=order.minutes, iterations=iterations, ends_on_alarm=order.ends_on_alarm)
 
 
 def find_device(name: str) -> torch.device:
@@ -112,13 +122,16 @@ def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
 
 
 def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
-    description = describe(Path(order.recipe).stem, recipe, order.scenarios, order.seed)
+    origin = find_origin(order.origin) if order.origin else None
+    description = describe(Path(order.recipe).stem, recipe, order.scenarios, order.seed, origin)
     begin_run(folder, description)
     return description
 
 
 def _same_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
     """The description of the run to go on with, which must be what was asked for again."""
+    if order.origin:
+        raise InputError(f"--from {order.origin}: a run that is resumed goes on from its own weights; leave it out")
     description = read_run(folder)
     asked = {"recipe": recipe, "scenarios": order.scenarios, "seed": order.seed}
     differing = [name for name, value in asked.items() if getattr(description, name) != value]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import torch
 
@@ -24,11 +25,15 @@ from phasemesh.trainer.env import CityEnv, CityOptions
 from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.evaluation import FIRST_TRAINING_SEED
 from phasemesh.trainer.learners.a2c import A2c
+from phasemesh.trainer.learners.distil import Distil
 from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import Ppo
 from phasemesh.trainer.limits import Limits
 from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.origin import take_over
+from phasemesh.trainer.planner import check_planned
 from phasemesh.trainer.recipe import LearnerKind, Recipe, actor_spec
+from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
 from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 from phasemesh.trainer.turns import Turns
@@ -36,6 +41,7 @@ from phasemesh.trainer.turns import Turns
 LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
     LearnerKind.PPO: Ppo,
     LearnerKind.A2C: A2c,
+    LearnerKind.DISTIL: Distil,
 }
 """The learners, each by what makes it from networks, recipe and device."""
 
@@ -51,7 +57,7 @@ class TrainingListener(Protocol):
 
 
 class Training:
-    """One training in a run folder; `resume` or `warm_start` first, then `run`."""
+    """One training in a run folder; `resume` or `begin` first, then `run`."""
 
     def __init__(
         self, folder: Path, description: RunDescription, crew: Crew, listener: TrainingListener, device: torch.device
@@ -60,6 +66,7 @@ class Training:
         self.folder = folder
         self.recipe: Recipe = description.recipe
         self.scenarios = description.scenarios
+        self._origin = description.origin
         self.iteration = 0
         self._turns = Turns(description.scenarios, description.recipe)
         self._crew = crew
@@ -84,8 +91,19 @@ class Training:
         self._began_s = time.monotonic()
         self._history = [row.stats for row in cut_curves(self.folder, self.iteration)]
 
-    def warm_start(self) -> None:
-        """Clone the teacher of the recipe, if it names one, and write the first checkpoint."""
+    def begin(self) -> None:
+        """Take over the weights of another run, or warm-start, and write the first checkpoint.
+
+        Raises InputError when the other run is no longer there.
+        """
+        if self._origin:
+            take_over(self._origin, self.learner.core)
+        else:
+            self._warm_start()
+        self._save()
+
+    def _warm_start(self) -> None:
+        """Clone the teacher of the recipe, if it names one."""
         start, core = self.recipe.warm_start, self.learner.core
         played: list[Episode] = []
         for round_, share in enumerate(start.teacher_shares if start.teacher else ()):
@@ -96,7 +114,6 @@ class Training:
             self._listener.cloned(round_, _delays_s(names, episodes), cloned)
         if start.teacher:
             sharpen(core.actor, start.sharpness)
-        self._save()
 
     def run(self, limits: Limits) -> tuple[Alarm, ...]:
         """Iterate until `limits` are reached; every iteration ends with a checkpoint. The alarms that ended it."""
@@ -113,7 +130,7 @@ class Training:
         learner.core.anneal(self.iteration)
         began_s = time.monotonic()
         names = self._turns.names(self.iteration)
-        episodes = self._crew.play(learner.core.actor, [self._plan(name) for name in names])
+        episodes = self._crew.play(learner.core.actor, [self._plan_of_kind(name) for name in names])
         played_s = time.monotonic()
         stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
         self._history.append(stats)
@@ -137,6 +154,25 @@ class Training:
             reward=self.recipe.reward.kind,
             message_loss=float(self.random.choice(recipe.message_losses)),
             faults=drawn_faults(disturbed, seed),
+        )
+
+    def _plan_of_kind(self, name: str) -> EpisodePlan:
+        """An episode for `name` as the learner needs it."""
+        is_planned = self.recipe.learner.kind is LearnerKind.DISTIL
+        return self._planned(self._plan(name)) if is_planned else self._plan(name)
+
+    def _planned(self, plan: EpisodePlan) -> EpisodePlan:
+        """`plan` with a planner that looks ahead from a rule in the first round, and from the actor in the others."""
+        planner = self.recipe.planner
+        has_rule = self.iteration == 0 and self._origin is None and planner.base != ""
+        return msgspec.structs.replace(
+            plan,
+            is_greedy=True,
+            reward=RewardKind.DELAY,
+            teacher=planner.base if has_rule else None,
+            teacher_share=1.0 if has_rule else 0.0,
+            planner=planner,
+            planner_share=planner.shares[min(self.iteration, len(planner.shares) - 1)],
         )
 
     def _taught_plan(self, name: str, share: float) -> EpisodePlan:
@@ -172,6 +208,7 @@ class Training:
             reward=_means(names, [float(episode.reward.mean()) for episode in episodes]),
             stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
+            deviations=round(float(np.mean([episode.deviations for episode in episodes])), 4),
             alarms=alarms_of(self._history) if self.recipe.mask.kind is MaskKind.BAYES else (),
         )
 
@@ -191,7 +228,9 @@ def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
         raise InputError("--scenarios: name at least one scenario, and each only once")
     for name in scenarios:
         scenario = find_scenario(looked_at(name, recipe.episodes.cities))
-        CityEnv(CityOptions(scenario=scenario, tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile))
+        env = CityEnv(CityOptions(scenario=scenario, tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile))
+        if recipe.learner.kind is LearnerKind.DISTIL:
+            check_planned(name, recipe.episodes.cities, len(env.layout.names))
 
 
 def _delays_s(names: Sequence[str], episodes: Sequence[Episode]) -> dict[str, float]:

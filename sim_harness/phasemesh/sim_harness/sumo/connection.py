@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO
@@ -177,6 +177,12 @@ class Simulation:
                 waiting = WaitingPerson(person_id, api.getWaitingTime(person_id))
                 by_crossing.setdefault(following, []).append(waiting)
         return by_crossing
+
+    def vary_drivers(self, factor: Callable[[], float]) -> None:
+        """Multiply the share of the speed limit that each driver under way wants by a `factor` of its own."""
+        vehicle = self._api.vehicle
+        for vehicle_id in vehicle.getIDList():
+            vehicle.setSpeedFactor(vehicle_id, max(0.1, factor() * vehicle.getSpeedFactor(vehicle_id)))
 
     def waiting_to_enter(self) -> list[str]:
         """The vehicles that are due and find no room to enter the network."""

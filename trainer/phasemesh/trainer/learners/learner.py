@@ -30,7 +30,8 @@ class Stats(msgspec.Struct, frozen=True):
 
     Losses, the policy's `entropy` in nats, how far the policy moved (`policy_kl`), how much of the returns' variance
     the critic explains, and the gradient's norm. `edges` is how many edges a batch had; mean and spread of the edge
-    posterior over all contexts and its mean entropy are averages over edges, 0 where there are none.
+    posterior over all contexts and its mean entropy are averages over edges, 0 where there are none. `agreement` is the
+    share of decisions in which the actor wants what a planner found best, 0 without one.
     """
 
     policy_loss: float
@@ -44,6 +45,7 @@ class Stats(msgspec.Struct, frozen=True):
     mask_mean: float
     mask_spread: float
     mask_entropy: float
+    agreement: float = 0.0
 
 
 class Terms(NamedTuple):
