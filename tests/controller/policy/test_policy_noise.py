@@ -34,7 +34,7 @@ def test_noise_is_the_same_on_every_machine() -> None:
 
 @given(SEEDS, st.text(max_size=20), STEPS, st.integers(0, 12))
 def test_noise_is_that_of_the_generator_of_numpy(seed: int, name: str, step: int, count: int) -> None:
-    """Philox4x64-10 keyed by seed and name, counted by step: the upper 23 bits of each word, in the middle of a step."""
+    """Philox4x64-10 keyed by seed and name, counted by step: the upper 23 bits of each word, midway."""
     digest = hashlib.sha256(name.encode()).digest()
     key = np.array([seed % 2**64, int.from_bytes(digest[:8], "little")], dtype=np.uint64)
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
