@@ -61,4 +61,6 @@ def make_episode(actor: UniversalActor, *, ticks: int = 24, seed: int = 1, **pla
         mean_delay_s=20.0,
         monitor_trips=0,
         wall_s=1.0,
+        cpu_s=1.0,
+        simulation_cpu_s=0.25,
     )

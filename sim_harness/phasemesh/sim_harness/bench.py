@@ -7,6 +7,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ NOTE_US = 50.0
 STEP_US = 20.0
 FAST = 20.0
 PACE_SHARE = 0.8
+PARTS_GROUP = "phasemesh.benchmarks"
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -44,18 +46,38 @@ class Figure(msgspec.Struct, frozen=True):
     holds: bool
 
 
-def run_benchmarks(parts: Sequence[str] = ()) -> str:
-    """Run the named parts, or all of them, printing each figure as it comes; returns the Markdown table."""
-    unknown = set(parts) - PARTS.keys()
+Part = Callable[[], Iterator[Figure]]
+
+
+def run_benchmarks(parts: Sequence[str] = (), maps: Sequence[str] = ()) -> str:
+    """Run the named parts, or all of them, printing each figure as it comes; returns the Markdown table.
+
+    `maps` are those of the parts that other rooms register, by default of their choice.
+    """
+    known = PARTS | _registered_parts(maps)
+    unknown = set(parts) - known.keys()
     if unknown:
-        raise InputError(f"--parts {', '.join(sorted(unknown))}: known are {', '.join(PARTS)}")
+        raise InputError(f"--parts {', '.join(sorted(unknown))}: known are {', '.join(known)}")
     lines = [f"Machine: {machine()}", "", "| figure | measured | bound | holds |", "|---|---|---|---|"]
     typer.echo(lines[0])
-    for name in parts or PARTS:
-        for figure in PARTS[name]():
+    for name in parts or known:
+        for figure in known[name]():
             lines.append(f"| {figure.what} | {figure.measured} | {figure.bound} | {'yes' if figure.holds else 'no'} |")
             typer.echo(lines[-1])
     return "\n".join([*lines, ""])
+
+
+def _registered_parts(maps: Sequence[str]) -> dict[str, Part]:
+    """The parts of rooms that the harness may not import: functions from names of maps to figures."""
+    return {point.name: _part_of(point, maps) for point in entry_points(group=PARTS_GROUP)}
+
+
+def _part_of(point: EntryPoint, maps: Sequence[str]) -> Part:
+    def run() -> Iterator[Figure]:
+        figures: Iterator[Figure] = point.load()(maps)
+        return figures
+
+    return run
 
 
 def machine() -> str:
@@ -194,6 +216,7 @@ FIXED_TIME_DELAY_S: dict[str, float] = {
     "arterial4x4": 1471.8,
 }
 """Delay of the networks' own programs, SUMO 1.28, means over seeds 1 to 3 (1 and 2 for arterial4x4)."""
+BENCHMARK_MAPS = tuple(FIXED_TIME_DELAY_S)
 
 
 COMMENTED_STEP = re.compile(r"<!--\s*(<phase [^>]*/>)\s*-->")
@@ -264,7 +287,7 @@ def _run(
         )
 
 
-PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
+PARTS: dict[str, Part] = {
     "decentralised": _decentralised,
     "alone": _alone,
     "costs": _costs,
@@ -273,4 +296,4 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "many": _many,
     "fixed-time": _fixed_time,
 }
-"""The benchmarks by name."""
+"""The benchmarks of this room by name."""

@@ -46,7 +46,8 @@ class Tally:
 class Bridge:
     """Steps a city; `cabinets` is empty when the signals run their own programs and are only watched.
 
-    `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor.
+    `elapsed_s` is simulated time since the beginning of the run, `monitor_cpu_s` the processor time of the monitor,
+    `simulation_cpu_s` that of SUMO's own steps.
     `readings` are what the detectors saw at the present step, empty where nobody asked for it.
     `on_sample` is called whenever the series has a new point.
     """
@@ -70,6 +71,7 @@ class Bridge:
         self.cabinets = cabinets
         self.monitor = monitor
         self.monitor_cpu_s = 0.0
+        self.simulation_cpu_s = 0.0
         self.steps_per_tick = steps_per_tick
         self.step_count = -1
         self.series: list[SeriesPoint] = []
@@ -96,8 +98,9 @@ class Bridge:
         """Simulate one step under the lights of the cabinets, then let every cabinet see what came of it."""
         for name, cabinet in self.cabinets.items():
             self.simulation.set_lights(self._tls_ids[name], cabinet.lights)
-        shown_s = self.simulation.time_s
+        shown_s, began_s = self.simulation.time_s, time.thread_time()
         self.simulation.step()
+        self.simulation_cpu_s += time.thread_time() - began_s
         self._monitor(shown_s)
         self._note_step()
 

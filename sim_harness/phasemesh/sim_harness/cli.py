@@ -130,6 +130,7 @@ def scenarios() -> None:
 
 def bench(
     parts: Annotated[str, typer.Option(help="By comma; by default all.")] = "",
+    maps: Annotated[str, typer.Option(help="Of the part rollout, by comma; by default all eight.")] = "",
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this Markdown file.")] = None,
 ) -> None:
     """Measure what the documentation promises, and print it with this machine's description."""
@@ -138,7 +139,7 @@ def bench(
 
     if out is not None and not out.parent.is_dir():
         raise InputError(f"--out {out}: its folder does not exist; make it first")
-    text = run_benchmarks(_names(parts))
+    text = run_benchmarks(_names(parts), _names(maps))
     if out is not None:
         out.write_text(text, encoding="utf-8")
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from phasemesh.contract.errors import InputError, MissingExtraError
+from phasemesh.contract.errors import InputError
+from phasemesh.trainer.extras import what_training_needs
 
-_TRAIN_PACKAGES = {
-    "torch": "train",
-    "tensorboard": "train",
-    "pettingzoo": "sim",
-    "gymnasium": "sim",
-    "libsumo": "sim",
-    "rich": "sim",
-}
-"""What training imports, with the extra that brings it."""
 EXIT_ALARM = 1
 """Exit code of a training that an alarm ended."""
 
@@ -51,7 +41,7 @@ def train(
     ] = False,
 ) -> None:
     """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
-    with _trained_with():
+    with what_training_needs():
         from rich.console import Console  # noqa: PLC0415 (comes with the extra `sim`)
 
         from phasemesh.trainer.session import Order, train_in  # noqa: PLC0415 (torch is optional and slow)
@@ -91,23 +81,10 @@ def report(
     play: Annotated[bool, typer.Option(help="Play the first run's policy and the rule for the page.")] = True,
 ) -> None:
     """Write one page about trainings: curves, alarms, ego graphs over a day, and where time was lost."""
-    with _trained_with():
+    with what_training_needs():
         from phasemesh.trainer.report.reporting import Showing, report_on  # noqa: PLC0415 (torch is optional and slow)
     showing = Showing(scenario=scenario, seed=seed, length_s=seconds, workers=workers) if play else None
     typer.echo(report_on(runs, out, showing))
-
-
-@contextmanager
-def _trained_with() -> Iterator[None]:
-    """Say in one line which extra is missing when an import within fails."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _TRAIN_PACKAGES:
-            raise
-        extra = _TRAIN_PACKAGES[package]
-        raise MissingExtraError(f"training needs {package}; run pip install 'phasemesh[{extra}]'") from error
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -125,6 +125,11 @@ class CityEnv(ParallelEnv):  # type: ignore[misc]
         return self._simulation.delay_so_far_s()
 
     @property
+    def simulation_cpu_s(self) -> float:
+        """Processor time that SUMO's own steps have taken in this episode."""
+        return self._bridge.simulation_cpu_s
+
+    @property
     def monitor_trips(self) -> int:
         """Breaches that the monitor of the lights has seen in this episode; there must be none."""
         return len(self._bridge.monitor.trips)

@@ -55,7 +55,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     without cost and no other. `reward` [T, A] is what followed the tick.
 
     `deviations` is the share of decisions in which a planner left its base. `mean_delay_s` is the harness's metric,
-    `monitor_trips` what the monitor of the lights saw, `wall_s` the wall time of the whole episode.
+    `monitor_trips` what the monitor of the lights saw, `wall_s` the wall time of the whole episode. From the first
+    decision on it took `cpu_s` of processor time, `simulation_cpu_s` of that in SUMO's own steps.
     """
 
     plan: EpisodePlan
@@ -77,9 +78,16 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     mean_delay_s: float
     monitor_trips: int
     wall_s: float
+    cpu_s: float
+    simulation_cpu_s: float
     deviations: float = 0.0
 
     @property
     def ticks(self) -> int:
         """How many control intervals were played."""
         return len(self.stage)
+
+    @property
+    def decisions(self) -> int:
+        """How many decisions were made by all agents."""
+        return self.stage.size

@@ -215,7 +215,7 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
     planner = Planner(env, rollout, plan.planner, share=plan.planner_share, seed=plan.seed) if plan.planner else None
     try:
         views, _ = env.reset(seed=plan.seed)
-        step = 0
+        step, playing_s = 0, time.thread_time()
         while env.agents:
             stages = rollout.decide(views, step)
             stages = planner.improve(stages, views, step) if planner else stages
@@ -230,6 +230,8 @@ def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
             monitor_trips=env.monitor_trips,
             wall_s=time.monotonic() - began_s,
             deviations=planner.deviations if planner else 0.0,
+            cpu_s=time.thread_time() - playing_s,
+            simulation_cpu_s=env.simulation_cpu_s,
         )
     finally:
         env.close()
