@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
 
 from phasemesh.contract.observation import FloatArray
 
-_WORD = 2**64
+_WORD = 2**64 - 1
+"""The bits of a word."""
 _STEPS = 2**23
 """Steps of the noise; their midpoints are exact in single precision and lie strictly inside (0, 1)."""
 
@@ -19,24 +21,32 @@ def mask_noise(seed: int, intersection_id: str, step: int, count: int) -> FloatA
     The counter-based generator Philox4x64 (Salmon et al., SC 2011) keyed by seed and intersection, counted by step:
     no state to keep, and no two ticks share a number. A longer answer begins with the shorter one.
     """
-    name = int.from_bytes(hashlib.sha256(intersection_id.encode()).digest()[:8], "little")
+    keys = _round_keys(seed, intersection_id)
     blocks = range(1, (count + 3) // 4 + 1)
-    words = [word for block in blocks for word in _philox(block, step % _WORD, seed % _WORD, name)]
+    words = [word for block in blocks for word in _philox(block, step & _WORD, keys)]
     return np.array([((word >> 41) + 0.5) / _STEPS for word in words[:count]], dtype=np.float32)
 
 
-def _philox(low: int, high: int, first_key: int, second_key: int) -> tuple[int, int, int, int]:
+@functools.lru_cache(maxsize=1024)
+def _round_keys(seed: int, intersection_id: str) -> tuple[tuple[int, int], ...]:
+    """The keys of the ten rounds, which are the same at every tick."""
+    name = int.from_bytes(hashlib.sha256(intersection_id.encode()).digest()[:8], "little")
+    return tuple(
+        ((seed + round_ * 0x9E3779B97F4A7C15) & _WORD, (name + round_ * 0xBB67AE8584CAA73B) & _WORD)
+        for round_ in range(10)
+    )
+
+
+def _philox(low: int, high: int, keys: tuple[tuple[int, int], ...]) -> tuple[int, int, int, int]:
     """The four words of Philox4x64-10 at the counter `low`, 0, 0, `high`.
 
-    As `numpy.random.Philox` has them, whose set-up for the few words of a tick takes three times as long.
+    As `numpy.random.Philox` has them, whose set-up for the few words of a tick takes several times as long.
     """
     first, second, third, fourth = low, 0, 0, high
-    for _ in range(10):
+    for first_key, second_key in keys:
         left, right = first * 0xD2E7470EE14C6C93, third * 0xCA5A826395121157
-        first, second = (right >> 64) ^ second ^ first_key, right % _WORD
-        third, fourth = (left >> 64) ^ fourth ^ second_key, left % _WORD
-        first_key = (first_key + 0x9E3779B97F4A7C15) % _WORD
-        second_key = (second_key + 0xBB67AE8584CAA73B) % _WORD
+        first, second = (right >> 64) ^ second ^ first_key, right & _WORD
+        third, fourth = (left >> 64) ^ fourth ^ second_key, left & _WORD
     return first, second, third, fourth
 
 
