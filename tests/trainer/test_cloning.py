@@ -9,7 +9,7 @@ import torch
 from trainer_towns import make_episode, random_views
 
 from phasemesh.contract.errors import InputError
-from phasemesh.trainer.cloning import clone, sharpen
+from phasemesh.trainer.cloning import clone, sharpen, wanted
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Lesson, batches, replay
 from phasemesh.trainer.networks import UniversalActor
@@ -53,6 +53,38 @@ def test_cloning_leaves_the_mask_at_its_prior() -> None:
 def _nothing_of(episode: Episode) -> Lesson:
     nothing = np.zeros((episode.ticks - 1, len(episode.layout.names)), dtype=np.float32)
     return Lesson(episode, nothing, nothing)
+
+
+def test_an_actor_learns_from_costs() -> None:
+    """It comes to want what is cheap, in the end; decisions that nobody looked at teach it nothing."""
+    torch.manual_seed(0)
+    actor = UniversalActor()
+    episode = make_episode(actor, ticks=48, teacher="approach", teacher_share=1.0)
+    costs = np.where(episode.legal & (episode.costs > 0.0), np.float32(6.0), episode.costs)
+    seen, unseen = (
+        msgspec.structs.replace(episode, costs=each) for each in (costs, np.full_like(costs, np.float32(np.inf)))
+    )
+    start = WarmStart(rows_per_batch=24, segment_ticks=8)
+    once, often = (Recipe(warm_start=msgspec.structs.replace(start, epochs=epochs)) for epochs in (1, 8))
+    before = actor.stage_layer.weight.clone()
+    untaught = clone(actor, [unseen], once, np.random.default_rng(0), torch.device("cpu"))
+
+    assert untaught.loss == 0.0
+    assert torch.equal(actor.stage_layer.weight, before)
+    first = clone(actor, [seen], once, np.random.default_rng(0), torch.device("cpu"))
+    last = clone(actor, [seen], often, np.random.default_rng(0), torch.device("cpu"))
+    assert last.loss < first.loss
+    assert last.agreement > first.agreement
+
+
+def test_costs_become_wishes_that_fall_by_e_with_every_temperature() -> None:
+    """A rule, which knows no other stage than its own, is certain; what nobody looked at has no wish at all."""
+    inf = float("inf")
+    shares = wanted(torch.tensor([[0.0, 5.0, inf], [inf, 0.0, inf], [inf, inf, inf]]), temperature_veh_s=5.0)
+
+    torch.testing.assert_close(shares[0, 0] / shares[0, 1], torch.tensor(np.e, dtype=torch.float32))
+    assert shares[1:].tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    assert shares[0, 2] == 0.0
 
 
 def test_where_the_teacher_plays_its_wishes_are_played() -> None:

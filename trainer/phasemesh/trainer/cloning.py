@@ -62,14 +62,16 @@ def sharpen(actor: UniversalActor, factor: float) -> None:
 
 
 def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
-    """With which probability a teacher wants each stage, [..., S], by its costs; never what it did not try."""
-    return torch.softmax(-costs / temperature_veh_s, dim=-1)
+    """With which probability a teacher wants each stage, [..., S], by its costs; 0 for what it did not try."""
+    shares = torch.softmax(-costs / temperature_veh_s, dim=-1)
+    return torch.nan_to_num(shares, nan=0.0)
 
 
 def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
     replayed = replay(actor, batch, recipe.mask.temperature)
     target = wanted(batch.costs, recipe.planner.temperature_veh_s)
-    loss = masked_mean(-(target * replayed.log_policy).sum(dim=-1), batch.has_choice)
+    is_taught = batch.has_choice & (target > 0.0).any(dim=-1)
+    loss = masked_mean(-(target * replayed.log_policy).sum(dim=-1), is_taught)
     # A teacher hears nobody, so that nothing is learnt about edges here; a mask that drifted to 0 or 1 for want of a
     # reason would have no gradient left to come back by.
     torch.autograd.backward(loss + mask_loss(recipe.mask, replayed, batch))
@@ -77,7 +79,7 @@ def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, 
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     agrees = (replayed.log_policy.argmax(dim=-1) == batch.taught).to(loss.dtype)
-    return Cloned(loss.item(), masked_mean(agrees, batch.has_choice).item())
+    return Cloned(loss.item(), masked_mean(agrees, is_taught).item())
 
 
 def _lesson(episode: Episode) -> Lesson:

@@ -16,7 +16,7 @@ from phasemesh.contract.observation import FloatArray, lane_feature
 from phasemesh.sim_harness.branch import check_branches, in_branch
 from phasemesh.trainer.city_ranges import city_range
 from phasemesh.trainer.env import AgentView, CityEnv, Views
-from phasemesh.trainer.layout import IntArray
+from phasemesh.trainer.layout import BoolArray, IntArray
 from phasemesh.trainer.recipe import PlannerRecipe
 
 MAX_SIGNALS = 8
@@ -51,40 +51,43 @@ class Planner:
 
     @property
     def deviations(self) -> float:
-        """In which share of the decisions that left a choice the planner wanted something else than the base."""
+        """In which share of the decisions that it looked at and that left a choice it wanted something else."""
         return self._deviations / max(1, self._decisions)
 
     def improve(self, wanted: IntArray, views: Views, step: int) -> IntArray:
         """The stages [A] to play where the base has `wanted` others; it takes note of what was found."""
-        costs = self._costs(wanted, views, step)
+        is_looked_at = self._random.random(len(wanted)) < self._recipe.looks
+        costs = self._costs(wanted, is_looked_at, views, step)
         taught = choices(costs, wanted, self._recipe.margin_veh_s)
         played: IntArray = np.where(self._random.random(len(wanted)) < self._share, taught, wanted)
-        self._base.correct(played, taught, costs - costs.min(axis=1, keepdims=True))
-        self._decisions += sum(int(view["action_mask"].sum() > 1) for view in views.values())
+        least = np.where(is_looked_at, costs.min(axis=1), 0.0)
+        self._base.correct(played, taught, (costs - least[:, None]).astype(np.float32))
+        has_choice = np.array([views[name]["action_mask"].sum() > 1 for name in self._env.layout.names])
+        self._decisions += int((has_choice & is_looked_at).sum())
         self._deviations += int((taught != wanted).sum())
         return played
 
-    def _costs(self, wanted: IntArray, views: Views, step: int) -> FloatArray:
+    def _costs(self, wanted: IntArray, is_looked_at: BoolArray, views: Views, step: int) -> FloatArray:
         """Vehicle-seconds of delay that each stage leads to, [A, S]; infinite for what was not tried."""
-        agents = np.arange(len(wanted))
+        agents = np.flatnonzero(is_looked_at)
         costs: FloatArray = np.full(self._env.layout.has_stage.shape, np.inf, dtype=np.float32)
-        costs[agents, wanted] = 0.0
-        trials = list(self._trials(wanted, views))
+        costs[agents, wanted[agents]] = 0.0
+        trials = list(self._trials(wanted, agents, views))
         if trials:
-            costs[agents, wanted] = self._near @ self._delay_ahead(wanted, step)
+            costs[agents, wanted[agents]] = (self._near @ self.delay_ahead(wanted, step))[agents]
         for agent, stage in trials:
             changed = wanted.copy()
             changed[agent] = stage
-            costs[agent, stage] = self._near[agent] @ self._delay_ahead(changed, step)
+            costs[agent, stage] = self._near[agent] @ self.delay_ahead(changed, step)
         return costs
 
-    def _trials(self, wanted: IntArray, views: Views) -> Iterator[tuple[int, int]]:
-        """Which stage of which agent is worth a try, beside those of the base."""
-        for agent, name in enumerate(self._env.layout.names):
-            for stage in alternatives(views[name], int(wanted[agent])):
+    def _trials(self, wanted: IntArray, agents: IntArray, views: Views) -> Iterator[tuple[int, int]]:
+        """Which stage of which of the `agents` is worth a try, beside those of the base."""
+        for agent in agents.tolist():
+            for stage in alternatives(views[self._env.layout.names[agent]], int(wanted[agent])):
                 yield agent, stage
 
-    def _delay_ahead(self, stages: IntArray, step: int) -> FloatArray:
+    def delay_ahead(self, stages: IntArray, step: int) -> FloatArray:
         """Vehicle-seconds before each signal over the horizon, [A], if agents want `stages` now: mean of all futures.
 
         The first future is the true one.
@@ -115,7 +118,7 @@ def choices(costs: FloatArray, wanted: IntArray, margin_veh_s: float) -> IntArra
     """The cheapest stages [A] of `costs` [A, S], where they save more than the margin over the `wanted` ones."""
     agents = np.arange(len(wanted))
     best = costs.argmin(axis=1)
-    chosen: IntArray = np.where(costs[agents, wanted] - costs[agents, best] > margin_veh_s, best, wanted)
+    chosen: IntArray = np.where(costs[agents, wanted] > costs[agents, best] + margin_veh_s, best, wanted)
     return chosen
 
 
