@@ -68,11 +68,11 @@ def test_a_copy_of_the_run_foresees_exactly_what_comes() -> None:
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
     """Of one seed: the rule alone, under a planner that nobody listens to, and under one that plays."""
-    planner = PlannerRecipe(horizon_s=20.0)
+    planner = PlannerRecipe(horizon_s=30.0)
     rule = EpisodePlan(
-        scenario="grid1x1", seed=5, length_s=240.0, is_greedy=True, teacher="approach-lost-time", teacher_share=1.0
+        scenario="grid1x1", seed=5, length_s=180.0, is_greedy=True, teacher="approach-lost-time", teacher_share=1.0
     )
-    ignored = msgspec.structs.replace(rule, planner=msgspec.structs.replace(planner, looks=0.3), planner_share=0.0)
+    ignored = msgspec.structs.replace(rule, planner=msgspec.structs.replace(planner, looks=0.1), planner_share=0.0)
     played = msgspec.structs.replace(rule, planner=planner)
     torch.manual_seed(0)
     return Crew(2).play(UniversalActor(), [rule, ignored, played])

@@ -40,6 +40,18 @@ per_iteration = 1
 length_s = 40.0
 message_losses = [0.0, 0.5]
 """
+TAUGHT = """
+[learner]
+kind = "distil"
+[planner]
+base = "approach-lost-time"
+horizon_s = 4.0
+[warm_start]
+epochs = 1
+[episodes]
+per_iteration = 1
+length_s = 30.0
+"""
 SCRIPT = """
 import sys
 if __name__ == "__main__":
@@ -98,6 +110,8 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ({"device": "tpu"}, "--device"),
         ({"iterations": None}, "--minutes"),
         ({"is_resumed": True}, "holds no training"),
+        ({"origin": Path("nowhere")}, "nowhere: holds no training"),
+        ({"recipe": "teach", "scenarios": ("grid3x3",)}, "has 9 signals, the planner takes up to 8"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_written(
@@ -159,6 +173,29 @@ def test_ctrl_c_ends_a_training_that_can_be_gone_on_with(tmp_path: Path, recipe:
     gone_on = call(tmp_path, *arguments, "--iterations", str(done + 1), "--resume")
     assert gone_on.returncode == 0, gone_on.stderr
     assert [row.iteration for row in read_curves(tmp_path / "run")] == list(range(done + 1))
+
+
+@pytest.mark.slow
+def test_a_planner_teaches_in_rounds_that_another_training_begins_with(tmp_path: Path, recipe: str) -> None:
+    """A round from the rule, one from the actor after a resume; then the weights go into a run of another learner."""
+    path = tmp_path / "taught.toml"
+    path.write_text(TAUGHT)
+    taught = order(str(path), scenarios=("grid1x1",))
+    train_in(tmp_path / "a", taught, SILENT)
+    train_in(tmp_path / "a", msgspec.structs.replace(taught, is_resumed=True, iterations=2), SILENT)
+    begun = order(recipe, scenarios=("grid1x1",), iterations=0, origin=tmp_path / "a")
+    train_in(tmp_path / "b", begun, SILENT)
+
+    rows = read_curves(tmp_path / "a")
+    assert [row.iteration for row in rows] == [0, 1]
+    assert all(row.stats.policy_loss > 0.0 and row.stats.agreement > 0.0 for row in rows)
+    first, second = (np.load(tmp_path / name / CHECKPOINT_NAME) for name in ("a", "b"))
+    assert all(np.array_equal(first[name], second[name]) for name in first.files if name.startswith("actor/"))
+    origin = read_run(tmp_path / "b").origin
+    assert origin is not None
+    assert origin.iteration == 2
+    with pytest.raises(InputError, match="--from"):
+        train_in(tmp_path / "b", msgspec.structs.replace(begun, is_resumed=True), SILENT)
 
 
 def assert_a_run_folder_is_whole(folder: Path) -> None:
