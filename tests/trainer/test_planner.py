@@ -100,6 +100,17 @@ def test_a_planner_beats_its_base(episodes: list[Episode]) -> None:
     assert (played.costs.min(axis=2) == 0.0).all()
 
 
+@pytest.mark.slow
+def test_what_was_not_looked_at_teaches_nothing_unless_there_is_nothing_to_find(episodes: list[Episode]) -> None:
+    """With looks at a tenth of the decisions most that leave several stages to try stay unknown, no others."""
+    _, ignored, played = episodes
+    is_known = np.isfinite(ignored.costs).any(axis=2)
+
+    assert not is_known.all()
+    assert is_known[ignored.legal.sum(axis=2) == 1].all()
+    assert np.isfinite(played.costs).any(axis=2).all()
+
+
 def seen(calls: list[int], legal: list[int], current: int) -> AgentView:
     """A crossroads with left lanes as its agent sees it: vehicles on the lanes `calls` alone."""
     view = random_view(LINE[1], np.random.default_rng(0))

@@ -5,7 +5,7 @@ The base, a rule or the actor itself, decides everything but that one choice, in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -51,28 +51,35 @@ class Planner:
 
     @property
     def deviations(self) -> float:
-        """In which share of the decisions that it looked at and that left a choice it wanted something else."""
+        """In which share of the decisions that it knows about and that left a choice it wanted something else."""
         return self._deviations / max(1, self._decisions)
 
     def improve(self, wanted: IntArray, views: Views, step: int) -> IntArray:
         """The stages [A] to play where the base has `wanted` others; it takes note of what was found."""
-        is_looked_at = self._random.random(len(wanted)) < self._recipe.looks
-        costs = self._costs(wanted, is_looked_at, views, step)
+        names = self._env.layout.names
+        options = [alternatives(views[name], stage) for name, stage in zip(names, wanted.tolist(), strict=True)]
+        is_known = np.array([not each for each in options]) | (self._random.random(len(wanted)) < self._recipe.looks)
+        costs = self._costs(wanted, is_known, options, step)
         taught = choices(costs, wanted, self._recipe.margin_veh_s)
         played: IntArray = np.where(self._random.random(len(wanted)) < self._share, taught, wanted)
-        least = np.where(is_looked_at, costs.min(axis=1), 0.0)
+        least = np.where(is_known, costs.min(axis=1), 0.0)
         self._base.correct(played, taught, (costs - least[:, None]).astype(np.float32))
-        has_choice = np.array([views[name]["action_mask"].sum() > 1 for name in self._env.layout.names])
-        self._decisions += int((has_choice & is_looked_at).sum())
+        has_choice = np.array([views[name]["action_mask"].sum() > 1 for name in names])
+        self._decisions += int((has_choice & is_known).sum())
         self._deviations += int((taught != wanted).sum())
         return played
 
-    def _costs(self, wanted: IntArray, is_looked_at: BoolArray, views: Views, step: int) -> FloatArray:
-        """Vehicle-seconds of delay that each stage leads to, [A, S]; infinite for what was not tried."""
-        agents = np.flatnonzero(is_looked_at)
+    def _costs(
+        self, wanted: IntArray, is_known: BoolArray, options: Sequence[tuple[int, ...]], step: int
+    ) -> FloatArray:
+        """Vehicle-seconds of delay that each stage leads to, [A, S]; infinite for what is not tried.
+
+        Of the agents that are known the wanted stage is tried, and the `options` of each beside it.
+        """
+        agents = np.flatnonzero(is_known)
         costs: FloatArray = np.full(self._env.layout.has_stage.shape, np.inf, dtype=np.float32)
         costs[agents, wanted[agents]] = 0.0
-        trials = list(self._trials(wanted, agents, views))
+        trials = [(agent, stage) for agent in agents.tolist() for stage in options[agent]]
         if trials:
             costs[agents, wanted[agents]] = (self._near @ self.delay_ahead(wanted, step))[agents]
         for agent, stage in trials:
@@ -80,12 +87,6 @@ class Planner:
             changed[agent] = stage
             costs[agent, stage] = self._near[agent] @ self.delay_ahead(changed, step)
         return costs
-
-    def _trials(self, wanted: IntArray, agents: IntArray, views: Views) -> Iterator[tuple[int, int]]:
-        """Which stage of which of the `agents` is worth a try, beside those of the base."""
-        for agent in agents.tolist():
-            for stage in alternatives(views[self._env.layout.names[agent]], int(wanted[agent])):
-                yield agent, stage
 
     def delay_ahead(self, stages: IntArray, step: int) -> FloatArray:
         """Vehicle-seconds before each signal over the horizon, [A], if agents want `stages` now: mean of all futures.

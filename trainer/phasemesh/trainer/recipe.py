@@ -111,11 +111,13 @@ class PlannerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     The base is the rule `base` in the first round and the actor from then on; with no rule, or when a training begins
     from another run's weights, it is the actor at once. Each stage is tried for a tick and followed by the base up to
     `horizon_s`; it costs the delay on the approaches of its signal and of those up to `reach` neighbours away, as the
-    mean of `futures`. This is done for a share of `looks` of the decisions, the others teach nothing.
+    mean of `futures`. This is done for a share of `looks` of the decisions; of the others only
+    those teach something in which nobody comes but who is served.
 
     The planner leaves the base where that saves more than `margin_veh_s`. Its choices are played in one of `shares` of
     the decisions, a round each, the last one in all rounds that follow. The actor learns stages with probabilities that
-    fall by e with every `temperature_veh_s` of cost. A training has `rounds` if nobody says else.
+    fall by e with every `temperature_veh_s` of cost, at `learning_rate`, and otherwise as in the warm start. A training
+    has `rounds` if nobody says else.
     """
 
     base: str = ""
@@ -126,6 +128,7 @@ class PlannerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     looks: float = 1.0
     shares: tuple[float, ...] = (1.0, 0.5)
     temperature_veh_s: float = 5.0
+    learning_rate: float = 1e-3
     rounds: int = 3
 
 
@@ -295,6 +298,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "looks": (0.001, 1.0),
         "shares": (0.0, 1.0),
         "temperature_veh_s": (1e-3, 1e4),
+        "learning_rate": (1e-7, 1.0),
         "rounds": (1, 1000),
     },
     "episodes": {

@@ -21,11 +21,13 @@ from phasemesh.trainer.recipe import Recipe
 
 
 class Distil:
-    """Learns from costs instead of rewards, with the passes, batches and rate of the recipe's warm start."""
+    """Learns from costs instead of rewards, with the passes and batches of the recipe's warm start."""
 
     def __init__(self, actor: UniversalActor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
         """Every update has an optimiser of its own; the one kept here is never used."""
         self.core = Core(actor, critic, recipe, device, torch.optim.Adam)
+        start = msgspec.structs.replace(recipe.warm_start, learning_rate=recipe.planner.learning_rate)
+        self._recipe = msgspec.structs.replace(recipe, warm_start=start)
 
     def update(
         self,
@@ -36,5 +38,5 @@ class Distil:
     ) -> Stats:
         """As in `Learner`; the policy learns always. The loss of the policy is the cross-entropy."""
         core, nothing = self.core, Stats(**dict.fromkeys(Stats.__struct_fields__, 0.0))
-        cloned = clone(core.actor, episodes, core.recipe, random, core.device)
+        cloned = clone(core.actor, episodes, self._recipe, random, core.device)
         return msgspec.structs.replace(nothing, policy_loss=cloned.loss, agreement=cloned.agreement)
