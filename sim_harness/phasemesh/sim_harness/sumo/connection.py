@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import itertools
 import os
 import socket
 import sys
@@ -24,6 +23,7 @@ import msgspec
 
 from phasemesh.contract.errors import InputError, MissingExtraError, ScenarioError
 from phasemesh.sim_harness.sumo.binaries import sumo_program
+from phasemesh.sim_harness.sumo.complaints import one_line, reason
 from phasemesh.sim_harness.sumo.xml_stream import elements
 
 TRIPS_NAME = "tripinfo.xml"
@@ -32,7 +32,6 @@ _RECORDER_NAME = "signal_recorder.add.xml"
 _NET_OPTIONS = frozenset({"net-file", "net", "n"})
 _ADDITIONAL_OPTIONS = frozenset({"additional-files", "additional", "a"})
 _ROUTE_OPTIONS = frozenset({"route-files", "routes", "r"})
-_UNINFORMATIVE = ("Process Error", "Could not parse commandline options", "Could not connect")
 
 
 class SumoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +110,7 @@ class Simulation:
         try:
             self._api.simulationStep()
         except (self._api.TraCIException, self._api.FatalTraCIError) as error:
-            raise ScenarioError(f"SUMO stopped: {_one_line(str(error))}") from error
+            raise ScenarioError(f"SUMO stopped: {one_line(str(error))}") from error
 
     @property
     def time_s(self) -> float:
@@ -246,7 +245,7 @@ class Simulation:
         """Close it; raises ScenarioError when the simulation was lost, as when somebody closed its window."""
         self.close()
         if isinstance(error, self._api.FatalTraCIError):
-            raise ScenarioError(f"SUMO stopped: {_one_line(str(error))}") from error
+            raise ScenarioError(f"SUMO stopped: {one_line(str(error))}") from error
 
 
 def start(options: SumoOptions) -> Simulation:
@@ -266,7 +265,7 @@ def start(options: SumoOptions) -> Simulation:
                 api.start(command_line(options))
             api.simulation.getTime()
         except (api.TraCIException, api.FatalTraCIError) as error:
-            raise ScenarioError(f"SUMO cannot start: {_reason(str(error), captured)}") from error
+            raise ScenarioError(f"SUMO cannot start: {reason(str(error), captured)}") from error
     return Simulation(api)
 
 
@@ -386,20 +385,3 @@ def _captured_stderr() -> Iterator[IO[bytes]]:
         finally:
             os.dup2(keep, 2)
             os.close(keep)
-
-
-def _reason(message: str, captured: IO[bytes]) -> str:
-    """One line: the exception's own text, or the first error printed where the exception says nothing."""
-    if not message.startswith(_UNINFORMATIVE):
-        return _one_line(message)
-    captured.seek(0)
-    printed = captured.read().decode(errors="replace")
-    _, found, first_error = printed.partition("Error:")
-    return _one_line(first_error if found else printed or message)
-
-
-def _one_line(text: str) -> str:
-    """The first sentence of SUMO, whose further lines are indented."""
-    first, *further = [line for line in text.splitlines() if line.strip()] or ["no reason given"]
-    continued = itertools.takewhile(lambda line: line.startswith(" "), further)
-    return " ".join(line.strip() for line in (first, *continued))
