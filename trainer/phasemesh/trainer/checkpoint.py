@@ -18,9 +18,9 @@ from torch import nn
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec
 from phasemesh.trainer.learners.learner import Core
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.weights import Weights, actor_with
 
 CHECKPOINT_NAME = "checkpoint.npz"
@@ -101,7 +101,7 @@ def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
         raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
 
 
-def load_actor(path: Path) -> tuple[UniversalActor, int]:
+def load_actor(path: Path) -> tuple[Actor, int]:
     """The actor in the checkpoint `path` and how many iterations made it; raises InputError when it cannot be used."""
     arrays, meta = _read(path)
     weights = {name.removeprefix("actor/"): array for name, array in arrays.items() if name.startswith("actor/")}

@@ -12,7 +12,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
-from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec
+from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec, NetworkKind, SharingKind, SiteSpec
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -76,6 +76,18 @@ class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     prior: float = 0.5
     weight: float = 0.01
     temperature: float = 0.5
+
+
+class SharingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who has which weights; see `SharingKind`."""
+
+    kind: SharingKind = SharingKind.FULL
+
+
+class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which network scores the stages; see `NetworkKind`."""
+
+    kind: NetworkKind = NetworkKind.UNIVERSAL
 
 
 class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,9 +175,11 @@ class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One training: learner x communication x reward, and what it is played on."""
+    """One training: learner x sharing x network x communication x reward, and what it is played on."""
 
     learner: LearnerRecipe = LearnerRecipe()
+    sharing: SharingRecipe = SharingRecipe()
+    network: NetworkRecipe = NetworkRecipe()
     mask: MaskRecipe = MaskRecipe()
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
@@ -174,17 +188,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     randomisation: Randomisation = Randomisation()
 
 
-def actor_spec(recipe: Recipe) -> ActorSpec:
-    """What the actor of `recipe` is made from."""
+def actor_spec(recipe: Recipe, sites: tuple[SiteSpec, ...] = ()) -> ActorSpec:
+    """What the actor of `recipe` is made from, for `sites` where it needs to know them."""
     mask = recipe.mask
     return ActorSpec(
+        network=recipe.network.kind,
+        sharing=recipe.sharing.kind,
+        sites=sites,
         mask=MaskSpec(
             kind=mask.kind,
             prior=mask.prior if mask.kind is MaskKind.RANDOM else MaskSpec().prior,
             sees_state=mask.sees_state,
             sees_trajectory=mask.sees_trajectory,
             sees_policy=mask.sees_policy,
-        )
+        ),
     )
 
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import MaskKind
 from phasemesh.trainer.critic import Critic, ValueScale
 from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
 from phasemesh.trainer.layout import BoolArray
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Recipe
 from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
 
@@ -73,7 +73,7 @@ class Core:
 
     def __init__(
         self,
-        actor: UniversalActor,
+        actor: Actor,
         critic: Critic,
         recipe: Recipe,
         device: torch.device,
