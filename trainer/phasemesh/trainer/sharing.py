@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from phasemesh.contract.bundle import MAX_POLICIES
 from phasemesh.contract.errors import InputError
@@ -15,6 +16,7 @@ from phasemesh.contract.observation import SITE_SIZE
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor import Acting, Actor, Exported, Network, SharedActing
 from phasemesh.trainer.actor_spec import ActorSpec, NetworkKind, SharingKind, SiteSpec
+from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.ego_gcn import EgoGcn
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.stacked import Stacked, StackedActing
@@ -61,7 +63,7 @@ class SeparateActors(Actor):
         """Draw the weights of one network after the other."""
         super().__init__()
         self.spec = spec
-        self.networks = Stacked([NETWORKS[spec.network](spec) for _ in spec.sites])
+        self.networks: Stacked[Network] = Stacked([NETWORKS[spec.network](spec) for _ in spec.sites])
 
     def acting(self, names: Sequence[IntersectionId]) -> Acting:
         """Every row with the weights of its site."""
@@ -119,6 +121,35 @@ SHARINGS: dict[SharingKind, Callable[[ActorSpec], Actor]] = {
 def make_actor(spec: ActorSpec) -> Actor:
     """An untrained actor of `spec`; draws from torch's generator."""
     return SHARINGS[spec.sharing](spec)
+
+
+def make_critic(spec: ActorSpec) -> Critic:
+    """An untrained critic for an actor of `spec`: one for all, or one for each who has a network of its own."""
+    return SeparateCritics(spec.sites) if spec.sharing is SharingKind.NONE else Critic()
+
+
+class SeparateCritics(Critic):
+    """A critic of its own for every site, as a network of its own has."""
+
+    def __init__(self, sites: Sequence[SiteSpec]) -> None:
+        """Draw the weights of one critic after the other."""
+        nn.Module.__init__(self)
+        self.sites = tuple(sites)
+        self.critics: Stacked[Critic] = Stacked([Critic() for _ in sites])
+
+    def judging(self, names: Sequence[IntersectionId]) -> Callable[..., Tensor]:
+        """Every row with the critic of its site; inputs are [T, rows, ...]."""
+        rows = self.critics.rows(places_of(names, self.sites))
+
+        def judge(*reads: Tensor) -> Tensor:
+            values: Tensor = vmap(
+                lambda weights, *row: functional_call(rows.template, weights, row),
+                in_dims=(0, *(1 for _ in reads)),
+                out_dims=1,
+            )(rows.weights, *reads)
+            return values
+
+        return judge
 
 
 def needs_sites(network: NetworkKind, sharing: SharingKind) -> bool:

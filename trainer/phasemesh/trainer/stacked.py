@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,15 @@ from torch.func import functional_call, vmap
 
 from phasemesh.trainer.actor import Decided, Network
 
+Template = TypeVar("Template", bound=nn.Module)
 
-class Stacked(nn.Module):
+
+class Stacked(nn.Module, Generic[Template]):
     """The weights of networks of one kind, [networks, ...] each; dots in their names have become strokes."""
 
-    template: Network
+    template: Template
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Template]) -> None:
         """Take the weights of `networks` as they are."""
         super().__init__()
         # Kept out of the module's children: its own weights are never used.
@@ -33,7 +35,7 @@ class Stacked(nn.Module):
         """The stack of one parameter of the networks."""
         return self.get_parameter(_flat(name))
 
-    def rows(self, places: Sequence[int]) -> StackedRows:
+    def rows(self, places: Sequence[int]) -> StackedRows[Template]:
         """The weights of the networks at `places`, one network a row."""
         index = torch.tensor(places, device=self.parameter(self._names[0]).device)
         buffers = {name: self.get_buffer(_flat(name)) for name, _ in self.template.named_buffers()}
@@ -44,10 +46,10 @@ class Stacked(nn.Module):
         return {name: self.parameter(name)[place].detach().cpu() for name in self._names}
 
 
-class StackedRows(NamedTuple):
+class StackedRows(NamedTuple, Generic[Template]):
     """The weights of each row's network [B, ...], and what all networks have in common."""
 
-    template: Network
+    template: Template
     weights: dict[str, Tensor]
     buffers: dict[str, Tensor]
 
@@ -55,7 +57,7 @@ class StackedRows(NamedTuple):
 class StackedActing(NamedTuple):
     """A network of its own for every row; see `Acting`."""
 
-    rows: StackedRows
+    rows: StackedRows[Network]
 
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Any:  # noqa: ANN401
         """As in `Acting`; rows are the last dimension before those of a row itself, time stands before them."""

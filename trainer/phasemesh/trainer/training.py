@@ -35,7 +35,7 @@ from phasemesh.trainer.planner import check_planned
 from phasemesh.trainer.recipe import LearnerKind, Recipe, actor_spec
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
-from phasemesh.trainer.sharing import make_actor
+from phasemesh.trainer.sharing import make_actor, make_critic
 from phasemesh.trainer.sites import sites_of
 from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 from phasemesh.trainer.turns import Turns
@@ -75,8 +75,8 @@ class Training:
         self._listener = listener
         torch.manual_seed(description.seed)
         self.random = np.random.default_rng(description.seed)
-        actor = make_actor(actor_spec(self.recipe, sites_of(self.recipe, self.scenarios)))
-        self.learner = LEARNERS[self.recipe.learner.kind](actor, Critic(), self.recipe, device)
+        spec = actor_spec(self.recipe, sites_of(self.recipe, self.scenarios))
+        self.learner = LEARNERS[self.recipe.learner.kind](make_actor(spec), make_critic(spec), self.recipe, device)
         self._history: list[Stats] = []
         self._before_s = 0.0
         self._began_s = time.monotonic()

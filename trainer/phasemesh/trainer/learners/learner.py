@@ -102,7 +102,8 @@ class Core:
         rewards = shared_rewards(episode.reward, weights)
         with torch.no_grad():
             reads = (part.to(self.device) for part in critic_input(episode))
-            values = self.scale.returns(self.critic(*reads)).cpu().numpy()
+            judge = self.critic.judging(episode.layout.names)
+            values = self.scale.returns(judge(*reads)).cpu().numpy()
         # Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
         pace = episode.plan.tick_s / recipe.episodes.tick_s
         gamma, lambda_ = recipe.learner.gamma**pace, recipe.learner.lambda_**pace
@@ -116,7 +117,7 @@ class Core:
 
         1 is all of it, 0 is no better than their mean.
         """
-        values, target = self.critic(*batch.critic), self.scale.normalised(batch.target)
+        values, target = self.critic.judging(batch.agents)(*batch.critic), self.scale.normalised(batch.target)
         left = (target - values).detach().var() / target.var().clamp(min=1e-6)
         return nn.functional.smooth_l1_loss(values, target), 1.0 - left
 
