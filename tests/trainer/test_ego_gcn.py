@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from phasemesh.contract.observation import POLICY_SIZE, SUMMARY_SIZE
 from phasemesh.contract.tensors import OUTPUTS
 from phasemesh.trainer.actor_spec import MaskKind, NetworkKind, SharingKind
-from phasemesh.trainer.ego_gcn import WIDTH, EgoGcn, graph_convolution
+from phasemesh.trainer.ego_gcn import EgoGcn, graph_convolution
+from phasemesh.trainer.numbered import WIDTH
 from phasemesh.trainer.written_cells import WrittenGru, WrittenLstm
 
 pytestmark = pytest.mark.train

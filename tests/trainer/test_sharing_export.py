@@ -26,6 +26,7 @@ NETWORKS = {
     (NetworkKind.EGO_GCN, SharingKind.FULL): 2,
     (NetworkKind.EGO_GCN, SharingKind.INDEX): 2,
     (NetworkKind.EGO_GCN, SharingKind.NONE): 3,
+    (NetworkKind.NUMBERED, SharingKind.NONE): 3,
 }
 """How many graphs a bundle has: one, one a shape, or one an intersection; the town has three of two shapes."""
 
@@ -49,14 +50,14 @@ def test_every_intersection_finds_its_own_policy(tmp_path: Path, kind: tuple[Net
     assert manifest.provenance.parity_inputs == 1200 * NETWORKS[kind]
     assert manifest.provenance.parity_changed_decisions == 0
     for index, site in enumerate(SITES):
-        tensors = make_tensors({"L": site.lanes, "S": site.stages, "K": 2}, seed=index)
+        tensors = make_tensors({"L": site.lanes, "S": site.stages, "K": site.neighbours}, seed=index)
         output = bundle.policy_for(site.name).infer(PolicyInput(*(part.numpy() for part in tensors.values())))
         network, row = unbatched(actor, site.name)
         with torch.no_grad():
             expected = network(*{**tensors, "site": row}.values())
         assert not isinstance(output, PolicyFault)
         np.testing.assert_allclose(output.stage_logits, expected[0].numpy(), atol=1e-4)
-    if kind[0] is NetworkKind.EGO_GCN:
+    if kind[0] is not NetworkKind.UNIVERSAL:
         with pytest.raises(BundleError, match="has no policy for 'elsewhere'"):
             bundle.policy_for("elsewhere")
     else:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from torch import Tensor, nn
 
 from phasemesh.contract.units import IntersectionId
-from phasemesh.trainer.actor_spec import ActorSpec
+from phasemesh.trainer.actor_spec import ActorSpec, SiteSpec
 
 ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """The outputs of the contract in its order: stage logits, next hidden state, mask probability, mask, hyper-action."""
@@ -107,8 +107,8 @@ class Network(Actor):
         """As in `Acting`; `site` [..., E] is the embedding of the site, zeros if None."""
 
     @abstractmethod
-    def fixed_sizes(self, lanes: int, stages: int) -> dict[str, int]:
-        """The sizes that a graph for an intersection of that shape is bound to."""
+    def fixed_sizes(self, site: SiteSpec) -> dict[str, int]:
+        """The sizes that a graph for `site` is bound to, by the letters of the contract."""
 
     def acting(self, names: Sequence[IntersectionId]) -> Acting:  # noqa: ARG002 (others need them)
         """The same weights for every row."""
@@ -116,12 +116,12 @@ class Network(Actor):
 
     def exported(self) -> tuple[Exported, ...]:
         """One graph, or one a shape where a graph is bound to its shape."""
-        shapes = sorted({(site.lanes, site.stages) for site in self.spec.sites})
-        sizes = [self.fixed_sizes(*shape) for shape in shapes]
-        if not any(sizes):
+        alike: dict[tuple[tuple[str, int], ...], list[IntersectionId]] = {}
+        for site in self.spec.sites:
+            alike.setdefault(tuple(self.fixed_sizes(site).items()), []).append(site.name)
+        if not any(alike):
             return (Exported((), self, {}),)
-        alike = [[site.name for site in self.spec.sites if (site.lanes, site.stages) == shape] for shape in shapes]
-        return tuple(Exported(tuple(names), self, size) for names, size in zip(alike, sizes, strict=True))
+        return tuple(Exported(tuple(names), self, dict(sizes)) for sizes, names in alike.items())
 
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of `score_names`."""

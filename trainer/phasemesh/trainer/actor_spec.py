@@ -22,10 +22,21 @@ class MaskKind(StrEnum):
 
 
 class NetworkKind(StrEnum):
-    """Which network scores the stages: one for every shape of intersection, or BayesG's own for one shape."""
+    """Which network scores the stages: one for every shape of intersection, BayesG's own, or that of its baselines."""
 
     UNIVERSAL = "universal"
     EGO_GCN = "ego-gcn"
+    NUMBERED = "numbered"
+
+
+class CommunicationKind(StrEnum):
+    """What an agent hears: whom the ego-graph mask lets through, or with network `numbered` as in a baseline."""
+
+    MASK = "mask"
+    IA2C = "ia2c"
+    FPRINT = "fprint"
+    COMMNET = "commnet"
+    NEURCOMM = "neurcomm"
 
 
 class SharingKind(StrEnum):
@@ -37,11 +48,12 @@ class SharingKind(StrEnum):
 
 
 class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An intersection that an actor is made for, by its number of lanes and stages."""
+    """An intersection that an actor is made for, by its numbers of lanes, stages and neighbours (at least one row)."""
 
     name: IntersectionId
     lanes: int
     stages: int
+    neighbours: int = 1
 
 
 class MaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,6 +90,7 @@ class ActorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     network: NetworkKind = NetworkKind.UNIVERSAL
     sharing: SharingKind = SharingKind.FULL
+    communication: CommunicationKind = CommunicationKind.MASK
     sites: tuple[SiteSpec, ...] = ()
     mask: MaskSpec = MaskSpec()
 

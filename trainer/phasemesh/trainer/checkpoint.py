@@ -92,7 +92,9 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
 
 def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
     """Put the actor at `path` into `core`, and with `has_critic` its critic and value scale; errors as above."""
-    arrays, _ = _read(path)
+    arrays, meta = _read(path)
+    if (meta.actor or UNIVERSAL).sites != core.actor.spec.sites:
+        raise InputError(f"{path}: is a checkpoint of an actor for other intersections")
     judges = (("critic", core.critic), ("scale", core.scale)) if has_critic else ()
     try:
         for prefix, module in (("actor", core.actor), *judges):

@@ -19,7 +19,7 @@ from phasemesh.contract.observation import (
 )
 from phasemesh.trainer import batched
 from phasemesh.trainer.actor import ActorOutput, Decided, Network
-from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec, SharingKind
+from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec, SharingKind, SiteSpec
 from phasemesh.trainer.written_cells import WrittenGru
 
 WIDTH = 48
@@ -104,7 +104,7 @@ class UniversalActor(Network):
         """As in `Network`."""
         return batched.decide(self, encoded, stage_state, legal, valid, noise, hidden, site, temperature=temperature)
 
-    def fixed_sizes(self, lanes: int, stages: int) -> dict[str, int]:  # noqa: ARG002 (others need them)
+    def fixed_sizes(self, site: SiteSpec) -> dict[str, int]:  # noqa: ARG002 (others need it)
         """None: the graph is for every shape."""
         return {}
 

@@ -12,7 +12,15 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
-from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec, NetworkKind, SharingKind, SiteSpec
+from phasemesh.trainer.actor_spec import (
+    ActorSpec,
+    CommunicationKind,
+    MaskKind,
+    MaskSpec,
+    NetworkKind,
+    SharingKind,
+    SiteSpec,
+)
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -88,6 +96,12 @@ class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Which network scores the stages; see `NetworkKind`."""
 
     kind: NetworkKind = NetworkKind.UNIVERSAL
+
+
+class CommunicationRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an agent hears of its neighbours; see `CommunicationKind`."""
+
+    kind: CommunicationKind = CommunicationKind.MASK
 
 
 class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,6 +194,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     learner: LearnerRecipe = LearnerRecipe()
     sharing: SharingRecipe = SharingRecipe()
     network: NetworkRecipe = NetworkRecipe()
+    communication: CommunicationRecipe = CommunicationRecipe()
     mask: MaskRecipe = MaskRecipe()
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
@@ -194,6 +209,7 @@ def actor_spec(recipe: Recipe, sites: tuple[SiteSpec, ...] = ()) -> ActorSpec:
     return ActorSpec(
         network=recipe.network.kind,
         sharing=recipe.sharing.kind,
+        communication=recipe.communication.kind,
         sites=sites,
         mask=MaskSpec(
             kind=mask.kind,
@@ -247,6 +263,7 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
     empty = [] if recipe.planner.shares else ["planner.shares is empty"]
     return (
         empty
+        + _faults_of_network(recipe)
         + _faults_of_randomisation(recipe.randomisation)
         + [
             f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
@@ -255,6 +272,18 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
             if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
         ]
     )
+
+
+def _faults_of_network(recipe: Recipe) -> list[str]:
+    """A network that cannot hear what it should."""
+    network, communication = recipe.network.kind, recipe.communication.kind
+    is_baseline = network is NetworkKind.NUMBERED
+    if is_baseline == (communication is CommunicationKind.MASK):
+        heard = [kind for kind in CommunicationKind if is_baseline == (kind is not CommunicationKind.MASK)]
+        return [f"communication.kind is {communication}, with network.kind {network} it must be {' or '.join(heard)}"]
+    if is_baseline and recipe.mask.kind is MaskKind.BAYES:
+        return [f"mask.kind is bayes, with network.kind {network} it must be open or random"]
+    return []
 
 
 def _faults_of_randomisation(recipe: Randomisation) -> list[str]:

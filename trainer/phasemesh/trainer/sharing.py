@@ -18,6 +18,7 @@ from phasemesh.trainer.actor import Acting, Actor, Exported, Network, SharedActi
 from phasemesh.trainer.actor_spec import ActorSpec, NetworkKind, SharingKind, SiteSpec
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.ego_gcn import EgoGcn
+from phasemesh.trainer.listening import ListeningNetwork
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.stacked import Stacked, StackedActing
 
@@ -76,7 +77,7 @@ class SeparateActors(Actor):
     def _exported(self, place: int, site: SiteSpec) -> Exported:
         network = NETWORKS[self.spec.network](self.spec)
         network.load_state_dict(self.networks.state_of(place))
-        return Exported((site.name,), network, network.fixed_sizes(site.lanes, site.stages))
+        return Exported((site.name,), network, network.fixed_sizes(site))
 
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of all networks, each as one tensor."""
@@ -108,6 +109,7 @@ def _shared(spec: ActorSpec) -> Actor:
 NETWORKS: dict[NetworkKind, Callable[[ActorSpec], Network]] = {
     NetworkKind.UNIVERSAL: UniversalActor,
     NetworkKind.EGO_GCN: EgoGcn,
+    NetworkKind.NUMBERED: ListeningNetwork,
 }
 """The networks, each by what makes it."""
 SHARINGS: dict[SharingKind, Callable[[ActorSpec], Actor]] = {

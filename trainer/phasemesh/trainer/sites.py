@@ -28,7 +28,7 @@ def sites_of(recipe: Recipe, scenarios: Sequence[str]) -> tuple[SiteSpec, ...]:
             " certain intersections, not for a range of cities"
         )
     sites = tuple(
-        SiteSpec(each.id, len(each.lanes), len(each.stages))
+        SiteSpec(each.id, len(each.lanes), len(each.stages), max(1, len(each.neighbours)))
         for name in scenarios
         for each in read_network(find_scenario(name).net_file).intersections
     )
