@@ -82,6 +82,16 @@ def test_names_and_format_are_fixed() -> None:
         ({"policies": ("policies/9.onnx",), "assignment": {}}, "policies: 'policies/9.onnx' is not in files"),
         ({"assignment": {"A0": 2}}, "assignment[A0]: there is no policy 2"),
         ({"assignment": {"A0": -1}}, "assignment[A0]: there is no policy -1"),
+        ({"fixed_sizes": {"policies/9.onnx": {"L": 4}}}, "fixed_sizes[policies/9.onnx]: is no policy"),
+        (
+            {"fixed_sizes": {"policies/0.onnx": {"T": 4}}},
+            "fixed_sizes[policies/0.onnx]: 'T' of 4 is no size of L, S or K",
+        ),
+        (
+            {"fixed_sizes": {"policies/0.onnx": {"L": 0}}},
+            "fixed_sizes[policies/0.onnx]: 'L' of 0 is no size of L, S or K",
+        ),
+        ({"sites": {"A0": (0.5,)}}, "sites[A0]: has 1 numbers, must have 8"),
         ({"byte_budget": 16_777_217}, "byte_budget: 16777217 is outside 1 to 16777216"),
         ({"byte_budget": 3701}, "files: 3702 bytes are over the budget of 3701"),
         ({"policy_budget": 65}, "policy_budget: 65 is over 64"),
@@ -151,6 +161,13 @@ def test_faults_come_in_the_order_of_the_manifest() -> None:
     faults = faults_of_manifest(_manifest(files=(*_golden_manifest().files, *map(_file, paths))))
 
     assert faults == [f"files: {path!r} leaves the bundle" for path in paths]
+
+
+def test_what_is_as_it_is_by_default_does_not_stand_in_a_manifest() -> None:
+    """So that a bundle without fixed sizes and sites is read by every phasemesh of format 1, older ones too."""
+    document = msgspec.json.decode(msgspec.json.encode(_manifest()))
+
+    assert not {"fixed_sizes", "sites", "max_lanes"} & set(document)
 
 
 def test_the_golden_manifest_of_format_1_decodes_for_ever() -> None:

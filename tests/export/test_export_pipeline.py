@@ -31,7 +31,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skips the seconds that tracing takes: the graph is the shipped one, its parity taken for granted."""
-    graph = (find_bundle("max-pressure") / pipeline.POLICY_PATH).read_bytes()
+    graph = (find_bundle("max-pressure") / pipeline.policy_path(0)).read_bytes()
     monkeypatch.setattr(pipeline, "export_onnx", lambda _: graph)
     monkeypatch.setattr(pipeline, "measure_parity", lambda *_: Parity(0.0, 1, 0))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from phasemesh.contract.errors import BundleError
-from phasemesh.contract.tensors import INPUTS, OUTPUTS
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyInput
 from phasemesh.controller.policy.session import OnnxPolicy
 
 pytestmark = pytest.mark.train
@@ -75,3 +76,33 @@ def test_a_graph_of_other_tensors_is_refused(graph: bytes, reason: str) -> None:
     """Fixed instead of dynamic sizes, wrong sizes, ranks and types, and outputs that do not follow their inputs."""
     with pytest.raises(BundleError, match=reason):
         OnnxPolicy(graph)
+
+
+def make_input(sizes: dict[str, int]) -> PolicyInput:
+    """Halves in tensors of those sizes."""
+    shapes = [[size if isinstance(size, int) else sizes[size] for size in spec.shape] for spec in INPUTS]
+    return PolicyInput(*(np.full(shape, 0.5, dtype=np.float32) for shape in shapes))
+
+
+def test_a_graph_is_bound_to_the_sizes_that_its_manifest_says() -> None:
+    """To all of them and to no others; an intersection of another size gets a fault, not an answer."""
+    graph = make_graph(shapes={"lanes": (5, 18), "stage_lanes": (3, 5, 2), "stage_state": (3, 4), "stage_logits": (3,)})
+    policy = OnnxPolicy(graph, fixed_sizes={"L": 5, "S": 3})
+
+    for neighbours in (1, 4):
+        assert not isinstance(policy.infer(make_input({"L": 5, "S": 3, "K": neighbours})), PolicyFault)
+    for sizes in ({"L": 6, "S": 3, "K": 1}, {"L": 5, "S": 2, "K": 1}):
+        assert isinstance(policy.infer(make_input(sizes)), PolicyFault)
+    for wrong in ({}, {"L": 5}, {"L": 4, "S": 3}, {"L": 5, "S": 3, "K": 2}):
+        with pytest.raises(BundleError, match="must be"):
+            OnnxPolicy(graph, fixed_sizes=wrong)
+
+
+def test_a_policy_looks_from_its_site() -> None:
+    """The embedding takes the place of the input; without one the input counts."""
+    inputs = make_input({"L": 4, "S": 2, "K": 1})
+    row = tuple(number / 8.0 for number in range(8))
+    found = [OnnxPolicy(make_graph(), site=site).infer(inputs) for site in (row, None)]
+
+    assert not any(isinstance(each, PolicyFault) for each in found)
+    assert [each.hyper_action.tolist() for each in found] == [list(row), [0.5] * 8]

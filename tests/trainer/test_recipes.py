@@ -48,6 +48,9 @@ def test_a_recipe_of_ones_own_is_read(tmp_path: Path) -> None:
         ("[randomisation]\ndetector_noise = [0.0, 0.6]", "randomisation.detector_noise"),
         ("[mask]\nkind = 'shut'", "shut"),
         ("[mask]\nsees_state = 1", "sees_state"),
+        ("[network]\nkind = 'numbered'", "communication.kind is mask, with network.kind numbered"),
+        ("[communication]\nkind = 'ia2c'", "with network.kind universal it must be mask"),
+        ("[network]\nkind = 'numbered'\n[communication]\nkind = 'ia2c'", "mask.kind is bayes"),
         ("[learner", "recipe"),
     ],
 )

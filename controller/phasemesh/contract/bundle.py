@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.tensors import INPUTS, OUTPUTS, TensorSpec
+from phasemesh.contract.observation import SITE_SIZE, SPEC_HASH
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, SIZE_LETTERS, TensorSpec
 
 BUNDLE_FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -39,13 +39,17 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parity_changed_decisions: int
 
 
-class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The manifest.
+class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The manifest; what is as it is by default does not stand in it.
 
     `policies` names the ONNX files in the order of their index, at most `policy_budget` of them; `assignment` maps
     an intersection to its policy, all others use policy 0. `tick_s` is the control interval it was made for.
     `byte_budget` bounds the files together; `max_lanes` and `max_stages` are the largest intersection that it was
     made for, None for any.
+
+    `fixed_sizes` maps the path of a policy to the sizes that its graph is bound to, by the letters L, S and K; such a
+    policy is for the intersections that are assigned to it and for no others. `sites` are embeddings of intersections,
+    [E] each; whoever it does not name has zeros.
     """
 
     format: int
@@ -65,6 +69,8 @@ class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     byte_budget: int = MAX_BUNDLE_BYTES
     max_lanes: int | None = None
     max_stages: int | None = None
+    fixed_sizes: dict[str, dict[str, int]] = {}
+    sites: dict[str, tuple[float, ...]] = {}
 
 
 def faults_of_manifest(manifest: BundleManifest) -> list[str]:
@@ -78,7 +84,24 @@ def faults_of_manifest(manifest: BundleManifest) -> list[str]:
         )
     elif (manifest.inputs, manifest.outputs) != (INPUTS, OUTPUTS):
         faults.append("inputs, outputs: are not the tensors of the observation spec")
-    return faults + _policy_faults(manifest) + _size_faults(manifest)
+    return faults + _policy_faults(manifest) + _size_faults(manifest) + _site_faults(manifest)
+
+
+def _site_faults(manifest: BundleManifest) -> list[str]:
+    faults = [
+        f"sites[{name}]: has {len(row)} numbers, must have {SITE_SIZE}"
+        for name, row in manifest.sites.items()
+        if len(row) != SITE_SIZE
+    ]
+    for path, sizes in manifest.fixed_sizes.items():
+        if path not in manifest.policies:
+            faults.append(f"fixed_sizes[{path}]: is no policy")
+        faults += [
+            f"fixed_sizes[{path}]: {letter!r} of {size} is no size of L, S or K"
+            for letter, size in sizes.items()
+            if letter not in SIZE_LETTERS or size < 1
+        ]
+    return faults
 
 
 def _size_faults(manifest: BundleManifest) -> list[str]:

@@ -42,6 +42,10 @@ OUTPUTS: tuple[TensorSpec, ...] = (
 )
 
 
+SIZE_LETTERS = ("L", "S", "K")
+"""Lanes, stages and neighbours: the sizes that differ between intersections."""
+
+
 class PolicyInput(msgspec.Struct, frozen=True):
     """The inputs of the policy graph, in the order of `INPUTS`; K is at least 1, absent neighbours are not valid."""
 

@@ -12,7 +12,7 @@ import torch
 
 from phasemesh.contract.errors import BundleError
 from phasemesh.contract.tensors import INPUTS, OUTPUTS, TensorSpec
-from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.actor import Network
 
 OPSET = 20
 _EXAMPLE_SIZES = {"L": 5, "S": 3, "K": 2}
@@ -20,17 +20,17 @@ _EXAMPLE_SIZES = {"L": 5, "S": 3, "K": 2}
 _PATH_MARKERS = (b"/home/", b"/root/", b"/usr/", b"/opt/", b"site-packages")
 
 
-def export_onnx(actor: UniversalActor) -> bytes:
-    """The ONNX graph of `actor` with the tensors of the contract; L, S and K stay dynamic.
+def export_onnx(actor: Network, **fixed: int) -> bytes:
+    """The ONNX graph of `actor` with the tensors of the contract; L, S and K stay dynamic but for those `fixed`.
 
     Raises:
         BundleError: The graph would carry absolute paths of this machine.
     """
-    dimensions = {letter: torch.export.Dim(letter, min=1) for letter in _EXAMPLE_SIZES}
+    dimensions = {letter: torch.export.Dim(letter, min=1) for letter in _EXAMPLE_SIZES if letter not in fixed}
     with _quiet():
         program = torch.onnx.export(
             actor.eval(),
-            tuple(torch.full(_example_shape(spec), 0.5) for spec in INPUTS),
+            tuple(torch.full(_example_shape(spec, fixed), 0.5) for spec in INPUTS),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
@@ -60,12 +60,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example_shape(spec: TensorSpec) -> tuple[int, ...]:
-    return tuple(size if isinstance(size, int) else _EXAMPLE_SIZES[size] for size in spec.shape)
+def _example_shape(spec: TensorSpec, fixed: dict[str, int]) -> tuple[int, ...]:
+    sizes = {**_EXAMPLE_SIZES, **fixed}
+    return tuple(size if isinstance(size, int) else sizes[size] for size in spec.shape)
 
 
 def _dynamic_axes(spec: TensorSpec, dimensions: dict[str, torch.export.Dim]) -> dict[int, torch.export.Dim]:
-    return {axis: dimensions[size] for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+    return {axis: dimensions[size] for axis, size in enumerate(spec.shape) if size in dimensions}
 
 
 def _stripped(model: onnx.ModelProto) -> bytes:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 import torch
 
 from phasemesh.contract.observation import FEATURE_CAP, LANE_FEATURES
-from phasemesh.contract.tensors import INPUTS, OUTPUTS, PolicyFault, PolicyInput, PolicyOutput
+from phasemesh.contract.tensors import INPUTS, OUTPUTS, SIZE_LETTERS, PolicyFault, PolicyInput, PolicyOutput
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.selection import choose_stage
-from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.actor import Network
 
 LANES = (1, 2, 8, 12, 24)
 STAGES = (2, 3, 4, 8)
@@ -30,12 +32,17 @@ class Parity(msgspec.Struct, frozen=True):
     changed_decisions: int
 
 
-def measure_parity(actor: UniversalActor, policy: Policy, seed: int = 0) -> Parity:
-    """How far `policy` is from `actor` on seeded inputs of many shapes, a missing answer being infinitely far."""
+def measure_parity(
+    actor: Network, policy: Policy, seed: int = 0, sizes: Mapping[str, int] = MappingProxyType({})
+) -> Parity:
+    """How far `policy` is from `actor` on seeded inputs of many shapes, a missing answer being infinitely far.
+
+    `sizes` are those that both are bound to.
+    """
     # Tensors of this size gain nothing from threads, which on a busy machine wait for each other.
     torch.set_num_threads(1)
     differences, changed = [], 0
-    for inputs in parity_inputs(seed):
+    for inputs in parity_inputs(seed, sizes):
         expected = torch_output(actor, inputs)
         found = policy.infer(inputs)
         if isinstance(found, PolicyFault):
@@ -47,19 +54,28 @@ def measure_parity(actor: UniversalActor, policy: Policy, seed: int = 0) -> Pari
     return Parity(max(differences), len(differences), changed)
 
 
-def torch_output(actor: UniversalActor, inputs: PolicyInput) -> PolicyOutput:
+def torch_output(actor: Network, inputs: PolicyInput) -> PolicyOutput:
     """What `actor` answers to `inputs`, as the runtime would."""
     with torch.no_grad():
         tensors = actor(*(torch.from_numpy(getattr(inputs, spec.name)) for spec in INPUTS))
     return PolicyOutput(*(tensor.numpy() for tensor in tensors))
 
 
-def parity_inputs(seed: int) -> Iterator[PolicyInput]:
-    """Inputs of every shape, half of them random numbers, half whole counts and thirds as on a street."""
+def parity_inputs(seed: int, sizes: Mapping[str, int] = MappingProxyType({})) -> Iterator[PolicyInput]:
+    """Inputs of every shape, half of them random numbers, half whole counts and thirds as on a street.
+
+    However many of the sizes are fixed by `sizes`, there are as many inputs.
+    """
     generator = np.random.default_rng(seed)
-    for lanes, stages, neighbours, is_street in itertools.product(LANES, STAGES, NEIGHBOURS, (False, True)):
-        for _ in range(ROUNDS):
-            yield _input(generator, lanes, stages, neighbours, is_street=is_street)
+    ranges = [
+        (sizes[letter],) if letter in sizes else some
+        for letter, some in zip(SIZE_LETTERS, (LANES, STAGES, NEIGHBOURS), strict=True)
+    ]
+    rounds = ROUNDS * len(LANES) * len(STAGES) * len(NEIGHBOURS) // math.prod(map(len, ranges))
+    for lanes, stages, neighbours in itertools.product(*ranges):
+        for is_street in (False, True):
+            for _ in range(rounds):
+                yield _input(generator, lanes, stages, neighbours, is_street=is_street)
 
 
 def _input(generator: np.random.Generator, lanes: int, stages: int, neighbours: int, *, is_street: bool) -> PolicyInput:

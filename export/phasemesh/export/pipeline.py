@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from phasemesh.export.bundle import bundle_files, write_bundle
 from phasemesh.export.onnx import export_onnx
 from phasemesh.export.parity import Parity, measure_parity
 from phasemesh.export.rule_weights import APPROACH_LOST_TIME, RULE_WEIGHTS, listening_actor, random_actor, rule_actor
+from phasemesh.trainer.actor import Actor, Exported
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_actor
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.run_folder import RUN_NAME, read_run
 
 PARITY_TOLERANCE = TIE_TOLERANCE
@@ -32,7 +33,6 @@ precision resolves 6e-5 there. No decision may differ all the same."""
 RANDOM_TICK_S = 5.0
 LISTENING_RULE = APPROACH_LOST_TIME
 """The rule of `listening:SEED`."""
-POLICY_PATH = "policies/0.onnx"
 MAX_LANES = 128
 MAX_STAGES = 32
 """Largest intersection that an exported policy is used for; the graph itself would take any."""
@@ -46,7 +46,7 @@ class Source(msgspec.Struct, frozen=True):
 
     text: str
     name: str
-    actor: UniversalActor
+    actor: Actor
     tick_s: float
     is_deterministic: bool
     parity_tolerance: float = PARITY_TOLERANCE
@@ -107,29 +107,54 @@ def export_bundle(
     Raises:
         BundleError: The graph does not answer as torch does, or the folder cannot be written.
     """
-    graph = export_onnx(source.actor)
-    parity = measure_parity(source.actor, OnnxPolicy(graph))
-    if not parity.max_abs <= source.parity_tolerance or parity.changed_decisions:
-        raise BundleError(
-            f"{source.text}: the exported graph differs from torch by up to {parity.max_abs:.1e} and changes"
-            f" {parity.changed_decisions} of {parity.inputs} decisions"
-        )
-    contents = {POLICY_PATH: graph}
-    manifest = _manifest(source, contents, parity, created, name or source.name)
-    write_bundle(folder, manifest, contents, key)
+    exported = source.actor.exported()
+    graphs = [_graph(source, each) for each in exported]
+    contents = {policy_path(index): graph for index, (graph, _) in enumerate(graphs)}
+    manifest = _manifest(source, exported, contents, _together([parity for _, parity in graphs]), created)
+    write_bundle(folder, msgspec.structs.replace(manifest, name=name or source.name), contents, key)
     return load_bundle(folder, [public_bytes(key)])
 
 
-def _manifest(source: Source, contents: dict[str, bytes], parity: Parity, created: str, name: str) -> BundleManifest:
+def policy_path(index: int) -> str:
+    """Where the policy of that index lies in a bundle."""
+    return f"policies/{index}.onnx"
+
+
+def _graph(source: Source, policy: Exported) -> tuple[bytes, Parity]:
+    """The graph of one policy and its parity; raises BundleError without it."""
+    graph = export_onnx(policy.network, **policy.sizes)
+    parity = measure_parity(policy.network, OnnxPolicy(graph, fixed_sizes=policy.sizes), 0, policy.sizes)
+    if not parity.max_abs <= source.parity_tolerance or parity.changed_decisions:
+        whose = f" for {policy.names[0]}" if policy.names else ""
+        raise BundleError(
+            f"{source.text}: the exported graph{whose} differs from torch by up to {parity.max_abs:.1e} and changes"
+            f" {parity.changed_decisions} of {parity.inputs} decisions"
+        )
+    return graph, parity
+
+
+def _together(found: Sequence[Parity]) -> Parity:
+    """The parity of several graphs."""
+    return Parity(
+        max_abs=max(each.max_abs for each in found),
+        inputs=sum(each.inputs for each in found),
+        changed_decisions=sum(each.changed_decisions for each in found),
+    )
+
+
+def _manifest(
+    source: Source, exported: Sequence[Exported], contents: dict[str, bytes], parity: Parity, created: str
+) -> BundleManifest:
+    paths = tuple(contents)
     return BundleManifest(
         format=BUNDLE_FORMAT,
-        name=name,
+        name=source.name,
         spec_hash=SPEC_HASH,
         inputs=INPUTS,
         outputs=OUTPUTS,
-        policies=(POLICY_PATH,),
-        policy_budget=1,
-        assignment={},
+        policies=paths,
+        policy_budget=len(paths),
+        assignment={name: index for index, policy in enumerate(exported) for name in policy.names},
         tick_s=source.tick_s,
         is_deterministic=source.is_deterministic,
         parity_tolerance=source.parity_tolerance,
@@ -144,4 +169,6 @@ def _manifest(source: Source, contents: dict[str, bytes], parity: Parity, create
         ),
         max_lanes=MAX_LANES,
         max_stages=MAX_STAGES,
+        fixed_sizes={path: policy.sizes for path, policy in zip(paths, exported, strict=True) if policy.sizes},
+        sites={str(site): row for site, row in source.actor.site_rows().items()},
     )

@@ -347,6 +347,18 @@ def test_an_intersection_gets_the_policy_that_it_is_assigned(folder: Path) -> No
     np.testing.assert_array_equal(logits["north"], bundle.policy(1).infer(make_input()).stage_logits)
 
 
+def test_a_bundle_for_certain_intersections_has_no_policy_for_others(folder: Path) -> None:
+    """A policy that is bound to the lanes of one intersection would read another's as its own."""
+    manifest = read_manifest(folder)
+    sign(folder, msgspec.structs.replace(manifest, fixed_sizes={GRAPH: {"L": 4}}, assignment={"north": 0}))
+    bundle = load_bundle(folder, TRUSTED)
+
+    with pytest.raises(BundleError, match="has no policy for 'south', only for north"):
+        bundle.policy_for("south")
+    with pytest.raises(BundleError, match=rf"{GRAPH}: .*'lanes' .* must be .*\[4, 18\]"):
+        bundle.policy_for("north")
+
+
 def test_shipped_bundles_are_found_by_name() -> None:
     """The zoo is offered through the entry points of the distribution."""
     assert {"max-pressure", "approach-lost-time"} <= set(installed_bundles())

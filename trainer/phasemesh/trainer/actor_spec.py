@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from phasemesh.contract.units import IntersectionId
+
 _CERTAIN_LOGIT = 64.0
 """Edge logit above every logistic noise; its sigmoid is 1 in single precision."""
 
@@ -17,6 +19,41 @@ class MaskKind(StrEnum):
     BAYES = "bayes"
     OPEN = "open"
     RANDOM = "random"
+
+
+class NetworkKind(StrEnum):
+    """Which network scores the stages: one for every shape of intersection, BayesG's own, or that of its baselines."""
+
+    UNIVERSAL = "universal"
+    EGO_GCN = "ego-gcn"
+    NUMBERED = "numbered"
+
+
+class CommunicationKind(StrEnum):
+    """What an agent hears: whom the ego-graph mask lets through, or with network `numbered` as in a baseline."""
+
+    MASK = "mask"
+    IA2C = "ia2c"
+    FPRINT = "fprint"
+    COMMNET = "commnet"
+    NEURCOMM = "neurcomm"
+
+
+class SharingKind(StrEnum):
+    """Who has which weights: all the same, all the same beside an embedding of the site, or each its own."""
+
+    FULL = "full"
+    INDEX = "index"
+    NONE = "none"
+
+
+class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An intersection that an actor is made for, by its numbers of lanes, stages and neighbours (at least one row)."""
+
+    name: IntersectionId
+    lanes: int
+    stages: int
+    neighbours: int = 1
 
 
 class MaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,8 +83,15 @@ class MaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
 
 class ActorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything but its weights that an actor is made from."""
+    """Everything but its weights that an actor is made from.
 
+    `sites` are those that it is made for, none for the universal network that all share.
+    """
+
+    network: NetworkKind = NetworkKind.UNIVERSAL
+    sharing: SharingKind = SharingKind.FULL
+    communication: CommunicationKind = CommunicationKind.MASK
+    sites: tuple[SiteSpec, ...] = ()
     mask: MaskSpec = MaskSpec()
 
 

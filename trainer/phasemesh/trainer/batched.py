@@ -6,14 +6,17 @@ Shapes: any leading dimensions, then L lanes, S stages, K neighbours. Padding is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from phasemesh.contract.observation import SITE_SIZE
+from phasemesh.trainer.actor import Decided
 from phasemesh.trainer.ego_mask import hard_mask
-from phasemesh.trainer.networks import UniversalActor
+
+if TYPE_CHECKING:
+    from phasemesh.trainer.networks import UniversalActor
 
 ILLEGAL = -1e9
 """Score of a stage that may not be asked for: its probability is exactly zero."""
@@ -35,18 +38,6 @@ class Encoded(NamedTuple):
     def at(self, tick: int) -> Encoded:
         """One tick of a segment whose first dimension is time."""
         return Encoded(*(part[tick] for part in self))
-
-
-class Decided(NamedTuple):
-    """One tick: scores [..., S], next recurrent state [..., H], edge posterior and its sample [..., K].
-
-    Stages that are not legal have the score `ILLEGAL`; neighbours that are not valid have mask 0.
-    """
-
-    scores: Tensor
-    hidden: Tensor
-    probability: Tensor
-    mask: Tensor
 
 
 def encode(actor: UniversalActor, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Encoded:
@@ -73,6 +64,7 @@ def decide(
     valid: Tensor,
     noise: Tensor,
     hidden: Tensor,
+    site: Tensor | None = None,
     *,
     temperature: float | None = None,
 ) -> Decided:
@@ -80,7 +72,8 @@ def decide(
     edges = edge_logits(actor, encoded, hidden)
     mask = hard_mask(edges, noise, temperature) * valid
     heard = (mask.unsqueeze(-2) @ encoded.messages).squeeze(-2) / mask.sum(dim=-1, keepdim=True).clamp(min=1.0)
-    site = hidden.new_zeros(*hidden.shape[:-1], SITE_SIZE)
+    if site is None:
+        site = hidden.new_zeros(*hidden.shape[:-1], SITE_SIZE)
     following = actor.memory(torch.cat((encoded.own, heard, site), dim=-1), hidden)
     context = torch.cat((following, heard), dim=-1).unsqueeze(-2).expand(*stage_state.shape[:-1], -1)
     seen = torch.cat((encoded.protected, encoded.permissive, stage_state, context), dim=-1)

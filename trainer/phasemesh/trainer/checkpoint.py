@@ -18,9 +18,9 @@ from torch import nn
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec
 from phasemesh.trainer.learners.learner import Core
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.weights import Weights, actor_with
 
 CHECKPOINT_NAME = "checkpoint.npz"
@@ -92,7 +92,9 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
 
 def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
     """Put the actor at `path` into `core`, and with `has_critic` its critic and value scale; errors as above."""
-    arrays, _ = _read(path)
+    arrays, meta = _read(path)
+    if (meta.actor or UNIVERSAL).sites != core.actor.spec.sites:
+        raise InputError(f"{path}: is a checkpoint of an actor for other intersections")
     judges = (("critic", core.critic), ("scale", core.scale)) if has_critic else ()
     try:
         for prefix, module in (("actor", core.actor), *judges):
@@ -101,7 +103,7 @@ def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
         raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
 
 
-def load_actor(path: Path) -> tuple[UniversalActor, int]:
+def load_actor(path: Path) -> tuple[Actor, int]:
     """The actor in the checkpoint `path` and how many iterations made it; raises InputError when it cannot be used."""
     arrays, meta = _read(path)
     weights = {name.removeprefix("actor/"): array for name, array in arrays.items() if name.startswith("actor/")}

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
 from phasemesh.trainer.learners.learner import mask_loss
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe
 
 _MAX_GRAD_NORM = 1.0
@@ -30,7 +30,7 @@ class Cloned(msgspec.Struct, frozen=True):
 
 
 def clone(
-    actor: UniversalActor,
+    actor: Actor,
     episodes: Sequence[Episode],
     recipe: Recipe,
     random: np.random.Generator,
@@ -54,11 +54,11 @@ def clone(
     return Cloned(float(np.mean([each.loss for each in found])), float(np.mean([each.agreement for each in found])))
 
 
-def sharpen(actor: UniversalActor, factor: float) -> None:
+def sharpen(actor: Actor, factor: float) -> None:
     """Multiply all scores by `factor`: the same best stage, drawn more surely."""
     with torch.no_grad():
-        actor.stage_score.weight.mul_(factor)
-        actor.stage_score.bias.mul_(factor)
+        for parameter in actor.score_parameters():
+            parameter.mul_(factor)
 
 
 def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
@@ -67,7 +67,7 @@ def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
     return torch.nan_to_num(shares, nan=0.0)
 
 
-def _fit(actor: UniversalActor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
+def _fit(actor: Actor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
     replayed = replay(actor, batch, recipe.mask.temperature)
     target = wanted(batch.costs, recipe.planner.temperature_veh_s)
     is_taught = batch.has_choice & (target > 0.0).any(dim=-1)

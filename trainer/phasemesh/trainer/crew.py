@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 
 from phasemesh.contract.errors import PhasemeshError
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode, EpisodePlan
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.rollout import play
 from phasemesh.trainer.weights import Weights, actor_with, weights_of
 
@@ -42,7 +42,7 @@ class Crew:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
-    def play(self, actor: UniversalActor, plans: Sequence[EpisodePlan]) -> list[Episode]:
+    def play(self, actor: Actor, plans: Sequence[EpisodePlan]) -> list[Episode]:
         """The episodes of `plans` with the weights of `actor` as they are now, in the order of the plans.
 
         Raises PhasemeshError, with the plan, when a worker dies, and what SUMO says when it refuses.

@@ -9,9 +9,9 @@ from statistics import median
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.crew import Crew
 from phasemesh.trainer.episode import Episode, EpisodePlan
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe
 
 EVALUATION_NAME = "evaluation.json"
@@ -50,7 +50,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 def evaluate(
     crew: Crew,
-    actor: UniversalActor,
+    actor: Actor,
     recipe: Recipe,
     scenarios: Sequence[str],
     seeds: Sequence[int],

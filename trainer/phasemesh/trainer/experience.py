@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from phasemesh.contract.observation import FloatArray
-from phasemesh.trainer.batched import decide, encode
+from phasemesh.contract.units import IntersectionId
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode
-from phasemesh.trainer.networks import UniversalActor
 
 Index = npt.NDArray[np.int64]
 
@@ -34,7 +34,8 @@ class Batch(NamedTuple):
     """Segments of N ticks of one city, in B rows (agents times segments).
 
     Time comes first, [N, B, ...], except for what does not change in it: `hidden` [B, H] before the first tick,
-    `has_lane` [B, L], `stage_lanes` [B, S, L, 2]. See `Episode`, `Batch.critic` for the critic, and `Lesson`.
+    `has_lane` [B, L], `stage_lanes` [B, S, L, 2]; `agents` names the intersection of each row. See `Episode`,
+    `Batch.critic` for the critic, and `Lesson`.
     """
 
     lanes: Tensor
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
     costs: Tensor
     advantage: Tensor
     target: Tensor
+    agents: tuple[IntersectionId, ...]
     critic: CriticInput
 
     @property
@@ -61,8 +63,10 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        fields = {name: part.to(device) for name, part in self._asdict().items() if name != "critic"}
-        return Batch(**fields, critic=CriticInput(*(part.to(device) for part in self.critic)))
+        fields: dict[str, Any] = {
+            name: part.to(device) if isinstance(part, Tensor) else part for name, part in self._asdict().items()
+        }
+        return Batch(**fields | {"critic": CriticInput(*(part.to(device) for part in self.critic))})
 
 
 class Replayed(NamedTuple):
@@ -170,6 +174,7 @@ def _batch(episode: Episode, series: dict[str, Tensor], ticks: Index) -> Batch:
         hidden=torch.from_numpy(episode.hidden[ticks[0]]).flatten(0, 1),
         has_lane=torch.from_numpy(layout.has_lane.astype(np.float32)).repeat(columns, 1),
         stage_lanes=torch.from_numpy(layout.stage_lanes).repeat(columns, 1, 1, 1),
+        agents=layout.names * columns,
         critic=CriticInput(*(part.reshape(len(ticks), -1, *part.shape[2:]) for part in critic)),
     )
 
@@ -188,13 +193,13 @@ def _heard(episode: Episode, ticks: Index) -> FloatArray:
     return heard
 
 
-def replay(actor: UniversalActor, batch: Batch, temperature: float) -> Replayed:
+def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
     """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included."""
-    encoded = encode(actor, batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
+    acting = actor.acting(batch.agents)
+    encoded = acting.encode(batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
     hidden, scores, probability = batch.hidden, [], []
     for tick in range(len(batch.lanes)):
-        decided = decide(
-            actor,
+        decided = acting.decide(
             encoded.at(tick),
             batch.stage_state[tick],
             batch.legal[tick],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,10 @@ from phasemesh.contract.observation import (
     STAGE_FEATURES,
     SUMMARY_SIZE,
 )
-from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec
+from phasemesh.trainer import batched
+from phasemesh.trainer.actor import ActorOutput, Decided, Network
+from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec, SharingKind, SiteSpec
+from phasemesh.trainer.written_cells import WrittenGru
 
 WIDTH = 48
 """Units of every layer; the width that learned well in few episodes on two cores."""
@@ -26,16 +31,15 @@ PERMISSIVE = slice(WIDTH, 2 * WIDTH)
 STAGE_STATE = slice(2 * WIDTH, 2 * WIDTH + len(STAGE_FEATURES))
 """Likewise for the state of the stage itself."""
 
-ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
-
-class UniversalActor(nn.Module):
+class UniversalActor(Network):
     """The policy graph of the contract, unbatched; L, S and K may differ from call to call.
 
     A lane becomes an embedding; a stage sees the embeddings of its lanes weighted by the shares that it serves, its
     own state, the recurrent state and the neighbours that the ego-graph mask lets through.
     """
 
+    score_names: ClassVar[tuple[str, ...]] = ("stage_score.weight", "stage_score.bias")
     seen_of_message: Tensor
     """1 for every number of a message that the edge posterior reads, else 0; there only when something is off."""
 
@@ -49,7 +53,8 @@ class UniversalActor(nn.Module):
         self.message_layer = nn.Linear(MESSAGE_SIZE, WIDTH)
         self.edge_layer = nn.Linear(3 * WIDTH + HIDDEN_SIZE, WIDTH)
         self.edge_score = nn.Linear(WIDTH, 1)
-        self.memory = nn.GRUCell(3 * WIDTH + SITE_SIZE, HIDDEN_SIZE)
+        cell = WrittenGru if spec.sharing is SharingKind.NONE else nn.GRUCell
+        self.memory = cell(3 * WIDTH + SITE_SIZE, HIDDEN_SIZE)
         self.hyper_score = nn.Linear(HIDDEN_SIZE, HYPER_SIZE)
         self.stage_layer = nn.Linear(3 * WIDTH + len(STAGE_FEATURES) + HIDDEN_SIZE, WIDTH)
         self.stage_score = nn.Linear(WIDTH, 1)
@@ -79,6 +84,29 @@ class UniversalActor(nn.Module):
         hidden_next = self.memory(torch.cat((own, heard, site)), hidden)
         logits = self.stage_logits(embedded, stage_lanes, stage_state, torch.cat((hidden_next, heard)))
         return logits, hidden_next, probability, mask, torch.softmax(self.hyper_score(hidden_next), dim=0)
+
+    def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> batched.Encoded:
+        """As in `Network`."""
+        return batched.encode(self, lanes, has_lane, stage_lanes, messages)
+
+    def decide(
+        self,
+        encoded: batched.Encoded,
+        stage_state: Tensor,
+        legal: Tensor,
+        valid: Tensor,
+        noise: Tensor,
+        hidden: Tensor,
+        site: Tensor | None = None,
+        *,
+        temperature: float | None = None,
+    ) -> Decided:
+        """As in `Network`."""
+        return batched.decide(self, encoded, stage_state, legal, valid, noise, hidden, site, temperature=temperature)
+
+    def fixed_sizes(self, site: SiteSpec) -> dict[str, int]:  # noqa: ARG002 (others need it)
+        """None: the graph is for every shape."""
+        return {}
 
     def asked(self, messages: Tensor, encoded: Tensor) -> Tensor:
         """The `messages` [..., K, D] as the edge posterior sees them, encoded; `encoded` where it sees everything."""

@@ -12,7 +12,15 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
 from phasemesh.sim_harness.scenarios.city import MAX_CITY
-from phasemesh.trainer.actor_spec import ActorSpec, MaskKind, MaskSpec
+from phasemesh.trainer.actor_spec import (
+    ActorSpec,
+    CommunicationKind,
+    MaskKind,
+    MaskSpec,
+    NetworkKind,
+    SharingKind,
+    SiteSpec,
+)
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -76,6 +84,24 @@ class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     prior: float = 0.5
     weight: float = 0.01
     temperature: float = 0.5
+
+
+class SharingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who has which weights; see `SharingKind`."""
+
+    kind: SharingKind = SharingKind.FULL
+
+
+class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which network scores the stages; see `NetworkKind`."""
+
+    kind: NetworkKind = NetworkKind.UNIVERSAL
+
+
+class CommunicationRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an agent hears of its neighbours; see `CommunicationKind`."""
+
+    kind: CommunicationKind = CommunicationKind.MASK
 
 
 class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -169,9 +195,12 @@ class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One training: learner x communication x reward, and what it is played on."""
+    """One training: learner x sharing x network x communication x reward, and what it is played on."""
 
     learner: LearnerRecipe = LearnerRecipe()
+    sharing: SharingRecipe = SharingRecipe()
+    network: NetworkRecipe = NetworkRecipe()
+    communication: CommunicationRecipe = CommunicationRecipe()
     mask: MaskRecipe = MaskRecipe()
     reward: RewardRecipe = RewardRecipe()
     warm_start: WarmStart = WarmStart()
@@ -180,17 +209,21 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     randomisation: Randomisation = Randomisation()
 
 
-def actor_spec(recipe: Recipe) -> ActorSpec:
-    """What the actor of `recipe` is made from."""
+def actor_spec(recipe: Recipe, sites: tuple[SiteSpec, ...] = ()) -> ActorSpec:
+    """What the actor of `recipe` is made from, for `sites` where it needs to know them."""
     mask = recipe.mask
     return ActorSpec(
+        network=recipe.network.kind,
+        sharing=recipe.sharing.kind,
+        communication=recipe.communication.kind,
+        sites=sites,
         mask=MaskSpec(
             kind=mask.kind,
             prior=mask.prior if mask.kind is MaskKind.RANDOM else MaskSpec().prior,
             sees_state=mask.sees_state,
             sees_trajectory=mask.sees_trajectory,
             sees_policy=mask.sees_policy,
-        )
+        ),
     )
 
 
@@ -236,6 +269,7 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
     empty = [] if recipe.planner.shares else ["planner.shares is empty"]
     return (
         empty
+        + _faults_of_network(recipe)
         + _faults_of_randomisation(recipe.randomisation)
         + [
             f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
@@ -244,6 +278,18 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
             if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
         ]
     )
+
+
+def _faults_of_network(recipe: Recipe) -> list[str]:
+    """A network that cannot hear what it should."""
+    network, communication = recipe.network.kind, recipe.communication.kind
+    is_baseline = network is NetworkKind.NUMBERED
+    if is_baseline == (communication is CommunicationKind.MASK):
+        heard = [kind for kind in CommunicationKind if is_baseline == (kind is not CommunicationKind.MASK)]
+        return [f"communication.kind is {communication}, with network.kind {network} it must be {' or '.join(heard)}"]
+    if is_baseline and recipe.mask.kind is MaskKind.BAYES:
+        return [f"mask.kind is bayes, with network.kind {network} it must be open or random"]
+    return []
 
 
 def _faults_of_randomisation(recipe: Randomisation) -> list[str]:

@@ -20,12 +20,11 @@ from phasemesh.contract.observation import (
 from phasemesh.controller.policy.noise import mask_noise
 from phasemesh.controller.policy.selection import choose_stage
 from phasemesh.sim_harness.scenarios.registry import find_scenario
-from phasemesh.trainer.batched import Decided, decide, encode
+from phasemesh.trainer.actor import Actor, Decided
 from phasemesh.trainer.env import CityEnv, CityOptions, Views
 from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.layout import BoolArray, IntArray, Layout
 from phasemesh.trainer.messages import Inbox, told_by
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.planner import Planner
 from phasemesh.trainer.street_faults import LateMessages
 from phasemesh.trainer.teacher import taught_stage
@@ -79,9 +78,10 @@ def sight_of(layout: Layout, views: Views) -> Sight:
 class Rollout:
     """The agents of a city at play: what they carry from tick to tick, and the record of it."""
 
-    def __init__(self, actor: UniversalActor, layout: Layout, plan: EpisodePlan) -> None:
+    def __init__(self, actor: Actor, layout: Layout, plan: EpisodePlan) -> None:
         """Begin with agents that have seen nothing."""
-        self._actor = actor
+        with torch.no_grad():
+            self._acting = actor.acting(layout.names)
         self._layout = layout
         self._plan = plan
         self._random = np.random.default_rng(plan.seed)
@@ -160,9 +160,9 @@ class Rollout:
     def _infer(self, sight: Sight, heard: _Heard) -> Decided:
         with torch.inference_mode():
             messages = torch.from_numpy(heard.messages)
-            encoded = encode(self._actor, torch.from_numpy(sight.lanes), self._has_lane, self._stage_lanes, messages)
-            return decide(
-                self._actor,
+            lanes = torch.from_numpy(sight.lanes)
+            encoded = self._acting.encode(lanes, self._has_lane, self._stage_lanes, messages)
+            return self._acting.decide(
                 encoded,
                 torch.from_numpy(sight.stage_state),
                 torch.from_numpy(sight.legal),
@@ -195,7 +195,7 @@ def _best_stages(scores: FloatArray, sight: Sight) -> IntArray:
     return np.array([choose_stage(row, tuple(legal), current) for row, legal, current in rows], dtype=np.int64)
 
 
-def play(actor: UniversalActor, plan: EpisodePlan) -> Episode:
+def play(actor: Actor, plan: EpisodePlan) -> Episode:
     """Play `plan` with `actor`; call it in a fresh process, since SUMO restarted within one is not repeatable."""
     began_s = time.monotonic()
     env = CityEnv(

@@ -14,6 +14,7 @@ import torch
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import MaskKind
 from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
@@ -29,16 +30,17 @@ from phasemesh.trainer.learners.distil import Distil
 from phasemesh.trainer.learners.learner import Learner, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import Ppo
 from phasemesh.trainer.limits import Limits
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.origin import take_over
 from phasemesh.trainer.planner import check_planned
 from phasemesh.trainer.recipe import LearnerKind, Recipe, actor_spec
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.run_folder import CurveRow, RunDescription, append_curve, cut_curves
+from phasemesh.trainer.sharing import make_actor, make_critic
+from phasemesh.trainer.sites import sites_of
 from phasemesh.trainer.street_faults import drawn_faults, drawn_tick_s
 from phasemesh.trainer.turns import Turns
 
-LEARNERS: dict[LearnerKind, Callable[[UniversalActor, Critic, Recipe, torch.device], Learner]] = {
+LEARNERS: dict[LearnerKind, Callable[[Actor, Critic, Recipe, torch.device], Learner]] = {
     LearnerKind.PPO: Ppo,
     LearnerKind.A2C: A2c,
     LearnerKind.DISTIL: Distil,
@@ -73,8 +75,8 @@ class Training:
         self._listener = listener
         torch.manual_seed(description.seed)
         self.random = np.random.default_rng(description.seed)
-        actor = UniversalActor(actor_spec(self.recipe))
-        self.learner = LEARNERS[self.recipe.learner.kind](actor, Critic(), self.recipe, device)
+        spec = actor_spec(self.recipe, sites_of(self.recipe, self.scenarios))
+        self.learner = LEARNERS[self.recipe.learner.kind](make_actor(spec), make_critic(spec), self.recipe, device)
         self._history: list[Stats] = []
         self._before_s = 0.0
         self._began_s = time.monotonic()
@@ -231,6 +233,7 @@ def check_training(recipe: Recipe, scenarios: Sequence[str]) -> None:
         env = CityEnv(CityOptions(scenario=scenario, tick_s=recipe.episodes.tick_s, profile=recipe.episodes.profile))
         if recipe.learner.kind is LearnerKind.DISTIL:
             check_planned(name, recipe.episodes.cities, len(env.layout.names))
+    sites_of(recipe, scenarios)
 
 
 def _delays_s(names: Sequence[str], episodes: Sequence[Episode]) -> dict[str, float]:

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import ActorSpec
-from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.sharing import make_actor
 
 
 class Weights(NamedTuple):
@@ -19,14 +20,14 @@ class Weights(NamedTuple):
     arrays: dict[str, npt.NDArray[np.float32]]
 
 
-def weights_of(actor: UniversalActor) -> Weights:
+def weights_of(actor: Actor) -> Weights:
     """A copy of the weights of `actor`, wherever it lives, by parameter."""
     arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in actor.state_dict().items()}
     return Weights(actor.spec, arrays)
 
 
-def actor_with(weights: Weights) -> UniversalActor:
+def actor_with(weights: Weights) -> Actor:
     """An actor that has `weights`; raises RuntimeError when they are those of another network."""
-    actor = UniversalActor(weights.spec)
+    actor = make_actor(weights.spec)
     actor.load_state_dict({name: torch.from_numpy(array) for name, array in weights.arrays.items()})
     return actor

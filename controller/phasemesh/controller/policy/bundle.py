@@ -32,17 +32,33 @@ class LoadedBundle(msgspec.Struct, frozen=True):
     def policy_for(self, intersection_id: str) -> OnnxPolicy:
         """The policy that the manifest assigns to `intersection_id`, policy 0 without an assignment.
 
-        Raises:
-            BundleError: The file was altered since the bundle was loaded, or its graph cannot be used.
-        """
-        return self.policy(self.manifest.assignment.get(intersection_id, 0))
+        It looks from the site of `intersection_id`, where the manifest has an embedding of it.
 
-    def policy(self, index: int) -> OnnxPolicy:
-        """The policy at `index` of the manifest; raises BundleError as `policy_for` does."""
-        path = self.manifest.policies[index]
+        Raises:
+            BundleError: The file was altered since the bundle was loaded, its graph cannot be used, or the bundle was
+                made for certain intersections and this is none of them.
+        """
+        manifest = self.manifest
+        index = manifest.assignment.get(intersection_id, 0)
+        if intersection_id not in manifest.assignment and manifest.policies[index] in manifest.fixed_sizes:
+            raise BundleError(
+                f"{self.folder}: has no policy for {intersection_id!r}, only for {', '.join(manifest.assignment)}"
+            )
+        return self.policy(index, manifest.sites.get(intersection_id))
+
+    def policy(self, index: int, site: tuple[float, ...] | None = None) -> OnnxPolicy:
+        """The policy at `index` of the manifest for a `site`; raises BundleError as `policy_for` does."""
+        manifest = self.manifest
+        path = manifest.policies[index]
         graph = self._verified_bytes(path)
         try:
-            return OnnxPolicy(graph, max_lanes=self.manifest.max_lanes, max_stages=self.manifest.max_stages)
+            return OnnxPolicy(
+                graph,
+                max_lanes=manifest.max_lanes,
+                max_stages=manifest.max_stages,
+                fixed_sizes=manifest.fixed_sizes.get(path),
+                site=site,
+            )
         except BundleError as error:
             raise BundleError(f"{self.folder / path}: {error}") from error
 

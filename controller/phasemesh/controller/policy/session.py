@@ -65,24 +65,36 @@ class OnnxPolicy:
         source: Path of the ONNX file, or its bytes.
         max_lanes: Most lanes of an intersection that it was made for, None for any; a larger one gets a fault.
         max_stages: Likewise for stages.
+        fixed_sizes: The sizes that the graph is bound to, by their letters; all others must be dynamic.
+        site: The embedding that takes the place of the input `site`, None for the input itself.
 
     Raises:
         BundleError: The graph cannot be loaded, has other tensors than `INPUTS` and `OUTPUTS`, or fails a first run.
     """
 
-    def __init__(self, source: Path | bytes, *, max_lanes: int | None = None, max_stages: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Path | bytes,
+        *,
+        max_lanes: int | None = None,
+        max_stages: int | None = None,
+        fixed_sizes: Mapping[str, int] | None = None,
+        site: Sequence[float] | None = None,
+    ) -> None:
+        fixed = dict(fixed_sizes or {})
         name = "the ONNX graph" if isinstance(source, bytes) else str(source)
         self._errors = _runtime().errors
         self._max_lanes, self._max_stages = max_lanes, max_stages
+        self._site = {} if site is None else {"site": np.array(site, dtype=np.float32)}
         try:
             self._session = _open(source)
         except OSError as error:
             raise BundleError(f"{name}: cannot be read: {error.strerror}") from error
         except self._errors as error:
             raise BundleError(f"{name}: onnxruntime cannot load it: {_one_line(error)}") from error
-        faults = _tensor_faults("input", INPUTS, self._session.get_inputs())
-        faults += _tensor_faults("output", OUTPUTS, self._session.get_outputs())
-        faults = faults or [fault for sizes in _WARM_UP_SIZES if (fault := self._warm_up(sizes))]
+        faults = _tensor_faults("input", _bound(INPUTS, fixed), self._session.get_inputs())
+        faults += _tensor_faults("output", _bound(OUTPUTS, fixed), self._session.get_outputs())
+        faults = faults or [fault for sizes in _WARM_UP_SIZES if (fault := self._warm_up({**sizes, **fixed}))]
         if faults:
             raise BundleError(f"{name}: {faults[0]}")
 
@@ -92,7 +104,7 @@ class OnnxPolicy:
         No NaN and no infinity reaches the graph: onnxruntime takes them without a word, and a comparison in the graph
         can turn them into a stage like any other.
         """
-        feed = _feed(inputs)
+        feed = _feed(inputs) | self._site
         try:
             return self._refusal(feed) or self._run(feed)
         except self._errors as error:
@@ -164,6 +176,14 @@ def _tensor_faults(kind: str, specs: Sequence[TensorSpec], found: Sequence[Any])
         f"{kind} {spec.name!r} is {tensor.type} {tensor.shape}, must be tensor(float) {list(spec.shape)}"
         for spec, tensor in zip(specs, found, strict=True)
         if tensor.type != "tensor(float)" or not _fits(spec.shape, tensor.shape)
+    ]
+
+
+def _bound(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> list[TensorSpec]:
+    """`specs` with numbers in place of the letters that `sizes` fixes."""
+    return [
+        TensorSpec(spec.name, tuple(size if isinstance(size, int) else sizes.get(size, size) for size in spec.shape))
+        for spec in specs
     ]
 
 

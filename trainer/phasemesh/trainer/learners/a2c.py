@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, batches, masked_mean, replay
 from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, mean_stats, shuffled, stats_of
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe
 
 
 class A2c:
     """Follows the policy gradient of each batch once."""
 
-    def __init__(self, actor: UniversalActor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, actor: Actor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
         """Learn with RMSprop, as the paper does."""
         self.core = Core(actor, critic, recipe, device, torch.optim.RMSprop)
 

@@ -12,18 +12,18 @@ import msgspec
 import numpy as np
 import torch
 
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.cloning import clone
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.learners.learner import Core, Stats
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe
 
 
 class Distil:
     """Learns from costs instead of rewards, with the passes and batches of the recipe's warm start."""
 
-    def __init__(self, actor: UniversalActor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, actor: Actor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
         """Every update has an optimiser of its own; the one kept here is never used."""
         self.core = Core(actor, critic, recipe, device, torch.optim.Adam)
         start = msgspec.structs.replace(recipe.warm_start, learning_rate=recipe.planner.learning_rate)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from phasemesh.contract.observation import FloatArray
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import MaskKind
 from phasemesh.trainer.critic import Critic, ValueScale
 from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
 from phasemesh.trainer.layout import BoolArray
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Recipe
 from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
 
@@ -73,7 +73,7 @@ class Core:
 
     def __init__(
         self,
-        actor: UniversalActor,
+        actor: Actor,
         critic: Critic,
         recipe: Recipe,
         device: torch.device,
@@ -102,7 +102,8 @@ class Core:
         rewards = shared_rewards(episode.reward, weights)
         with torch.no_grad():
             reads = (part.to(self.device) for part in critic_input(episode))
-            values = self.scale.returns(self.critic(*reads)).cpu().numpy()
+            judge = self.critic.judging(episode.layout.names)
+            values = self.scale.returns(judge(*reads)).cpu().numpy()
         # Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
         pace = episode.plan.tick_s / recipe.episodes.tick_s
         gamma, lambda_ = recipe.learner.gamma**pace, recipe.learner.lambda_**pace
@@ -116,7 +117,7 @@ class Core:
 
         1 is all of it, 0 is no better than their mean.
         """
-        values, target = self.critic(*batch.critic), self.scale.normalised(batch.target)
+        values, target = self.critic.judging(batch.agents)(*batch.critic), self.scale.normalised(batch.target)
         left = (target - values).detach().var() / target.var().clamp(min=1e-6)
         return nn.functional.smooth_l1_loss(values, target), 1.0 - left
 

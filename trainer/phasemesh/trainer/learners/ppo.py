@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Replayed, batches, masked_mean, replay
 from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, mean_stats, shuffled, stats_of
-from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe
 
 
 class Ppo:
     """Several passes over the same episodes, held near the policy that played them by clipping."""
 
-    def __init__(self, actor: UniversalActor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, actor: Actor, critic: Critic, recipe: Recipe, device: torch.device) -> None:
         """Learn with Adam (Kingma and Ba, ICLR 2015)."""
         self.core = Core(actor, critic, recipe, device, torch.optim.Adam)
 

@@ -8,9 +8,9 @@ import torch
 
 from phasemesh.contract.observation import FloatArray
 from phasemesh.contract.units import IntersectionId
+from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Lesson, in_order, replay
-from phasemesh.trainer.networks import UniversalActor
 
 SEGMENT_TICKS = 50
 """Ticks that are looked at together; more need more memory and give the same."""
@@ -45,7 +45,7 @@ class EgoGraph(msgspec.Struct, frozen=True):
         return rows
 
 
-def ego_graph_of(actor: UniversalActor, episode: Episode) -> EgoGraph:
+def ego_graph_of(actor: Actor, episode: Episode) -> EgoGraph:
     """The ego graphs that `actor` had in `episode`, which it must have played."""
     layout = episode.layout
     agents, places = np.nonzero(layout.has_neighbour)
@@ -57,7 +57,7 @@ def ego_graph_of(actor: UniversalActor, episode: Episode) -> EgoGraph:
     )
 
 
-def _posterior(actor: UniversalActor, episode: Episode) -> FloatArray:
+def _posterior(actor: Actor, episode: Episode) -> FloatArray:
     """The edge posteriors of all agents, [T, A, K], from what they saw, heard and remembered."""
     nothing = np.zeros(episode.stage.shape, dtype=np.float32)
     with torch.no_grad():

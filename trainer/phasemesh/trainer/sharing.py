@@ -1,0 +1,175 @@
+"""Sharing: which intersections have which weights. One table; each row is one way from a spec to an actor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from phasemesh.contract.bundle import MAX_POLICIES
+from phasemesh.contract.errors import InputError
+from phasemesh.contract.observation import SITE_SIZE
+from phasemesh.contract.units import IntersectionId
+from phasemesh.trainer.actor import Acting, Actor, Exported, Network, SharedActing
+from phasemesh.trainer.actor_spec import ActorSpec, NetworkKind, SharingKind, SiteSpec
+from phasemesh.trainer.critic import Critic
+from phasemesh.trainer.ego_gcn import EgoGcn
+from phasemesh.trainer.listening import ListeningNetwork
+from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.stacked import Stacked, StackedActing
+
+_FIRST_SPREAD = 0.5
+"""Standard deviation of an embedding before training."""
+
+
+class IndexedActor(Actor):
+    """One set of weights and an embedding of each site, learned with them; an unknown site has zeros."""
+
+    def __init__(self, spec: ActorSpec) -> None:
+        """Begin with embeddings that hang on the sites' names alone."""
+        super().__init__()
+        self.spec = spec
+        self.network = NETWORKS[spec.network](spec)
+        self.table = nn.Parameter(torch.from_numpy(np.stack([_first_row(site.name) for site in spec.sites])))
+
+    def acting(self, names: Sequence[IntersectionId]) -> Acting:
+        """Every row with the embedding of its site."""
+        unknown = len(self.spec.sites)
+        places = {site.name: place for place, site in enumerate(self.spec.sites)}
+        rows = torch.cat((self.table, self.table.new_zeros(1, SITE_SIZE)))
+        return SharedActing(self.network, rows[[places.get(name, unknown) for name in names]])
+
+    def exported(self) -> tuple[Exported, ...]:
+        """Those of the one network."""
+        return self.network.exported()
+
+    def site_rows(self) -> dict[IntersectionId, tuple[float, ...]]:
+        """The embeddings as they are now."""
+        rows = self.table.detach().cpu().tolist()
+        return {site.name: tuple(row) for site, row in zip(self.spec.sites, rows, strict=True)}
+
+    def score_parameters(self) -> tuple[Tensor, ...]:
+        """Those of the one network."""
+        return self.network.score_parameters()
+
+
+class SeparateActors(Actor):
+    """A network of its own for every site; all of them are computed at once."""
+
+    def __init__(self, spec: ActorSpec) -> None:
+        """Draw the weights of one network after the other."""
+        super().__init__()
+        self.spec = spec
+        self.networks: Stacked[Network] = Stacked([NETWORKS[spec.network](spec) for _ in spec.sites])
+
+    def acting(self, names: Sequence[IntersectionId]) -> Acting:
+        """Every row with the weights of its site."""
+        return StackedActing(self.networks.rows(places_of(names, self.spec.sites)))
+
+    def exported(self) -> tuple[Exported, ...]:
+        """One policy a site."""
+        return tuple(self._exported(place, site) for place, site in enumerate(self.spec.sites))
+
+    def _exported(self, place: int, site: SiteSpec) -> Exported:
+        network = NETWORKS[self.spec.network](self.spec)
+        network.load_state_dict(self.networks.state_of(place))
+        return Exported((site.name,), network, network.fixed_sizes(site))
+
+    def score_parameters(self) -> tuple[Tensor, ...]:
+        """Those of all networks, each as one tensor."""
+        return tuple(self.networks.parameter(name) for name in self.networks.template.score_names)
+
+
+def places_of(names: Sequence[IntersectionId], sites: Sequence[SiteSpec]) -> list[int]:
+    """Where each of `names` stands among `sites`; raises InputError for one that is not there."""
+    places = {site.name: place for place, site in enumerate(sites)}
+    unknown = [name for name in names if name not in places]
+    if unknown:
+        raise InputError(
+            f"there is no network for intersection {unknown[0]!r}: this actor has one for each of {len(sites)} others;"
+            " train with sharing full or index"
+        )
+    return [places[name] for name in names]
+
+
+def _first_row(name: IntersectionId) -> np.ndarray:
+    """The embedding of a site before training: random, but always the same for a name."""
+    random = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+    return (_FIRST_SPREAD * random.standard_normal(SITE_SIZE)).astype(np.float32)
+
+
+def _shared(spec: ActorSpec) -> Actor:
+    return NETWORKS[spec.network](spec)
+
+
+NETWORKS: dict[NetworkKind, Callable[[ActorSpec], Network]] = {
+    NetworkKind.UNIVERSAL: UniversalActor,
+    NetworkKind.EGO_GCN: EgoGcn,
+    NetworkKind.NUMBERED: ListeningNetwork,
+}
+"""The networks, each by what makes it."""
+SHARINGS: dict[SharingKind, Callable[[ActorSpec], Actor]] = {
+    SharingKind.FULL: _shared,
+    SharingKind.INDEX: IndexedActor,
+    SharingKind.NONE: SeparateActors,
+}
+"""The ways of sharing, each by what makes an actor."""
+
+
+def make_actor(spec: ActorSpec) -> Actor:
+    """An untrained actor of `spec`; draws from torch's generator."""
+    return SHARINGS[spec.sharing](spec)
+
+
+def make_critic(spec: ActorSpec) -> Critic:
+    """An untrained critic for an actor of `spec`: one for all, or one for each who has a network of its own."""
+    return SeparateCritics(spec.sites) if spec.sharing is SharingKind.NONE else Critic()
+
+
+class SeparateCritics(Critic):
+    """A critic of its own for every site, as a network of its own has."""
+
+    def __init__(self, sites: Sequence[SiteSpec]) -> None:
+        """Draw the weights of one critic after the other."""
+        nn.Module.__init__(self)
+        self.sites = tuple(sites)
+        self.critics: Stacked[Critic] = Stacked([Critic() for _ in sites])
+
+    def judging(self, names: Sequence[IntersectionId]) -> Callable[..., Tensor]:
+        """Every row with the critic of its site; inputs are [T, rows, ...]."""
+        rows = self.critics.rows(places_of(names, self.sites))
+
+        def judge(*reads: Tensor) -> Tensor:
+            values: Tensor = vmap(
+                lambda weights, *row: functional_call(rows.template, weights, row),
+                in_dims=(0, *(1 for _ in reads)),
+                out_dims=1,
+            )(rows.weights, *reads)
+            return values
+
+        return judge
+
+
+def needs_sites(network: NetworkKind, sharing: SharingKind) -> bool:
+    """Whether an actor is made for certain intersections, and not for any."""
+    return network is not NetworkKind.UNIVERSAL or sharing is not SharingKind.FULL
+
+
+def check_sites(sharing: SharingKind, sites: Sequence[SiteSpec]) -> None:
+    """Refuse sites that no actor can tell apart or no bundle has room for; raises InputError."""
+    names = [site.name for site in sites]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"--scenarios: intersection {twice[0]!r} is in two of them, so that its weights or embedding would be one"
+            " for both; train on one of them, or with sharing full"
+        )
+    if sharing is SharingKind.NONE and len(sites) > MAX_POLICIES:
+        raise InputError(
+            f"--scenarios: {len(sites)} intersections with a network each are more than the {MAX_POLICIES} that a"
+            " bundle holds; use sharing full or index"
+        )
