@@ -80,7 +80,7 @@ class Inbox:
     def _isolated(self, fresh: BoolArray) -> BoolArray:
         """Whom the ladder isolates [A] when so many neighbours are `fresh` [A, K]; it knows no other trouble here."""
         now_s = self._tick * self._tick_s
-        is_silent: BoolArray = self._has_neighbour.any(axis=1) & ~fresh.any(axis=1)
+        is_silent = [bool(some.any()) and not row.any() for some, row in zip(self._has_neighbour, fresh, strict=True)]
         self._standings = [
             next_standing(before, _SILENCE if silent else (), now_s)
             for before, silent in zip(self._standings, is_silent, strict=True)
