@@ -24,11 +24,13 @@ from phasemesh.contract.detection import ControlMode
 from phasemesh.contract.errors import EndpointError, SiteError
 from phasemesh.contract.site import Pace
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.operator.server import listen
 from phasemesh.controller.policy.bundle import find_bundle, load_bundle
 from phasemesh.controller.policy.trust import config_folder, trusted_keys
 from phasemesh.controller.process import AgentLaunch, AgentProcess
 from phasemesh.controller.replay import Replayed, replay
+from phasemesh.controller.snapshot_source import SnapshotSource
 from phasemesh.controller.telemetry.records import RecordHeader, Rung, Source, TickRecord, read_records
 
 TICKS = 8
@@ -304,6 +306,25 @@ def test_a_cabinet_that_goes_and_comes_back_is_driven_again(tmp_path: Path) -> N
     assert last.reason
     assert last.kind is CommandKind.RELEASE
     assert (snapshot.lease_boot_id, snapshot.mode) == (5, ControlMode.OWN_PLAN)
+
+
+def test_a_lease_that_is_refused_after_a_fault_keeps_the_agent_away(
+    server: CabinetServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cabinet can be seen again and is not the agent's any more: it stands on RELEASED and says why."""
+    make_lonely_site(tmp_path, server.url)
+    look = SnapshotSource.next
+    faults = [DriverFault("no answer")]
+    with closing(Lonely(tmp_path)) as agent:
+        assert eventually(lambda: len(agent.ticks()) == 1)
+        monkeypatch.setattr(SnapshotSource, "attach", lambda _source: DriverFault("a newer life has the lease"))
+        monkeypatch.setattr(SnapshotSource, "next", lambda source: faults.pop() if faults else look(source))
+        assert eventually(lambda: not faults)
+        server.step(5, 5.0, QUEUES)
+        assert eventually(lambda: len(agent.ticks()) == 2)
+    _, last = agent.ticks()
+
+    assert (last.rung, last.kind, last.reason) == (Rung.RELEASED, CommandKind.RELEASE, "a newer life has the lease")
 
 
 def test_a_tick_in_real_time_needs_no_common_step(server: CabinetServer, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from time import monotonic, sleep
 
+import psutil
 import pytest
 import torch
 
@@ -63,3 +65,31 @@ def test_a_worker_that_dies_is_named_with_its_episode(actor: UniversalActor) -> 
 def test_no_plans_are_no_episodes(actor: UniversalActor) -> None:
     """Without starting anybody."""
     assert Crew(3).play(actor, []) == []
+
+
+ENDLESS = """
+from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.episode import EpisodePlan
+from phasemesh.trainer.networks import UniversalActor
+
+Crew(2).play(UniversalActor(), [EpisodePlan(scenario="grid3x3", seed=seed, length_s=3600.0) for seed in (31, 32)])
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_a_trainer_that_is_ended(number: signal.Signals) -> None:
+    """Neither workers in the middle of an episode nor the server that forked them."""
+    trainer = psutil.Popen([sys.executable, "-c", ENDLESS])
+    others: list[psutil.Process] = []
+    deadline_s = monotonic() + 4 * PATIENCE_S
+    # The tracker of resources, the server, and its two workers.
+    while len(others) < 4 and monotonic() < deadline_s:
+        others = trainer.children(recursive=True)
+        sleep(0.05)
+    trainer.send_signal(number)
+    trainer.wait()
+    _, left = psutil.wait_procs(others, timeout=PATIENCE_S)
+
+    assert len(others) == 4
+    assert left == []

@@ -239,6 +239,12 @@ class AgentProcess:
         if fault is not None:
             self._note_driver_fault(fault)
 
+    def _attach_again(self) -> None:
+        """Take the lease anew after a fault; whoever is refused commands nothing. The log has the fault already."""
+        fault = self._source.attach()
+        if fault is not None:
+            self._agent.note_driver_fault(fault.reason)
+
     def _next_snapshot(self) -> Snapshot | None:
         """The snapshot to decide on next; None when the process must end. Neighbours that just woke are greeted."""
         while not self._must_stop():
@@ -249,7 +255,7 @@ class AgentProcess:
                 self._note_driver_fault(answer)
                 self._turn(answer.reason)
                 time.sleep(FAULT_PAUSE_S)
-                self._attach()
+                self._attach_again()
             if self._agent.standing is None:
                 self._agent.say_hello()
             self._turn(answer.reason if isinstance(answer, DriverFault) else "")

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
@@ -22,6 +23,8 @@ from phasemesh.trainer.weights import Weights, actor_with, weights_of
 
 GC_THRESHOLD = 20_000
 """Objects between two looks for cycles: an episode makes next to none, and looking took a twentieth of its time."""
+EXIT_ORPHAN = 1
+"""Exit code of a worker whose trainer is gone."""
 
 
 class _Work(NamedTuple):
@@ -105,7 +108,19 @@ def _work(sender: Connection, weights: Weights, plan: EpisodePlan) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    threading.Thread(target=_end_with_trainer, name="phasemesh-trainer-watch", daemon=True).start()
     try:
         sender.send(play(actor_with(weights), plan))
     except PhasemeshError as error:
         sender.send(error)
+
+
+def _end_with_trainer() -> None:
+    """End this process when the trainer is gone, however it ended: nobody would take the episode.
+
+    The server of all workers ends with the last of them.
+    """
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(EXIT_ORPHAN)

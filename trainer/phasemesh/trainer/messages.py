@@ -72,18 +72,18 @@ class Inbox:
         self.age = np.minimum(self.age + 1, self._never)
         for age, sent in enumerate(self._sent):
             self._receive(age, sent)
-        valid = self._has_neighbour & (self.age <= PEER_STATE.stale_after_ticks)
-        valid &= ~self._isolated(valid)[:, None]
+        fresh = self._has_neighbour & (self.age <= PEER_STATE.stale_after_ticks)
+        valid = fresh & ~self._isolated(fresh)[:, None]
         self._tick += 1
         return self._held * valid[..., None], valid
 
     def _isolated(self, fresh: BoolArray) -> BoolArray:
         """Whom the ladder isolates [A] when so many neighbours are `fresh` [A, K]; it knows no other trouble here."""
         now_s = self._tick * self._tick_s
-        is_silent = self._has_neighbour.any(axis=1) & ~fresh.any(axis=1)
+        is_silent = [bool(some.any()) and not row.any() for some, row in zip(self._has_neighbour, fresh, strict=True)]
         self._standings = [
             next_standing(before, _SILENCE if silent else (), now_s)
-            for before, silent in zip(self._standings, is_silent.tolist(), strict=True)
+            for before, silent in zip(self._standings, is_silent, strict=True)
         ]
         return np.array([bool(standing.in_force) for standing in self._standings])
 
