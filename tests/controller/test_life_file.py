@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemesh.contract.units import NS_PER_S, MonoNs
+from phasemesh.controller import life_file
 from phasemesh.controller.cabinet.sealed_file import FileFault, write_sealed
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.life_file import (
@@ -81,6 +83,12 @@ def test_a_pause_is_no_part_of_a_life() -> None:
     assert (pause_s, next_pause_s) == (60.0, 60.0)
 
 
+@pytest.mark.parametrize(("begun_ns", "pause_s"), [(0, 0.0), (1, 1.0)])
+def test_a_life_without_a_beginning_is_no_part_of_a_storm(begun_ns: int, pause_s: float) -> None:
+    """Zero stands for none; a machine that has just started may begin a life with its first nanosecond."""
+    assert next_life(LifeFile(BOOT, MonoNs(begun_ns)), BOOT, at(1.0), 2)[1] == pause_s
+
+
 @pytest.mark.parametrize("boot", ["another start of the machine", ""])
 def test_another_start_of_the_machine_is_no_storm(boot: str) -> None:
     """Monotonic times of before a reboot say nothing about those after it."""
@@ -103,7 +111,7 @@ def test_no_pause_is_longer_than_a_minute(short_lives: int) -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """Also where the folder was not there yet, and for nobody else to see."""
     life = LifeFile(BOOT, at(3.0), 2, (LadderEvent.CONFIG_DIFFERS,))
-    path = tmp_path / "state" / "0.life.json"
+    path = tmp_path / "var" / "state" / "0.life.json"
 
     assert write_life(path, life) == ""
     assert read_life(path) == life
@@ -143,8 +151,10 @@ def test_a_sealed_file_without_sense_is_not_trusted(tmp_path: Path, body: bytes)
     """Its checksum is right and its content is no life."""
     path = tmp_path / "0.life.json"
     write_sealed(path, body)
+    found = read_life(path)
 
-    assert isinstance(read_life(path), FileFault)
+    assert isinstance(found, FileFault)
+    assert found.reason.startswith(f"{path}: is damaged: ")
 
 
 def test_a_missing_file_counts_as_the_first_life(tmp_path: Path) -> None:
@@ -162,6 +172,22 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
 def test_this_machine_names_its_start() -> None:
     """The name stays the same while the machine runs."""
     assert kernel_boot() == kernel_boot() != ""
+
+
+def test_a_machine_that_does_not_name_its_start_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one, by which lives are compared all the same."""
+    monkeypatch.setattr(life_file, "KERNEL_BOOT", tmp_path / "absent")
+
+    assert kernel_boot() == ""
+
+
+def test_the_clock_for_people_counts_whole_milliseconds() -> None:
+    """Those since 1970, as everybody else counts them."""
+    before_ms = time.time_ns() // 10**6
+    now_ms = wall_ms()
+
+    assert isinstance(now_ms, int)
+    assert before_ms <= now_ms <= time.time_ns() // 10**6
 
 
 def test_a_clock_that_was_set_back_makes_no_older_life() -> None:
@@ -236,6 +262,18 @@ class TestBook:
         assert book.life.latched == (LadderEvent.LIFE_UNREADABLE,)
         assert "cannot be read" in book.damage
         assert "cannot be written" in book.fault
+
+    def test_damage_that_cannot_be_set_aside_is_told_with_the_reason(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both what is wrong with the file and why it still lies there."""
+        path = tmp_path / "0.life.json"
+        path.write_bytes(b"torn")
+        monkeypatch.setattr(life_file, "quarantine", lambda _path: FileFault("no room beside it"))
+        damage = self.begin(tmp_path).damage
+
+        assert damage.startswith(f"{path}: is damaged: ")
+        assert damage.endswith("; no room beside it")
 
     def test_a_disk_that_refuses_is_asked_again(self, tmp_path: Path) -> None:
         """Told once, tried once a minute; what is latched meanwhile is not lost when the disk takes it again."""

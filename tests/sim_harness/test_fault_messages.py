@@ -10,6 +10,7 @@ from fault_links import COMM_DEADLINE_S, MOUTH, TICK_S, Conversation, fault_of, 
 
 from phasemesh.contract.messages import ECHOLESS_VERSION, MessageFault, PeerMessage, decode_message
 from phasemesh.contract.topics import PEER_STATE
+from phasemesh.controller.peers.memory_transport import MemoryTransport
 from phasemesh.sim_harness.faults.messages import FLOOD_FRAMES, MESSAGE_TROUBLES, OLD_VERSION
 
 KINDS = {
@@ -101,6 +102,19 @@ def test_f4_what_was_held_back_is_not_taken_for_news() -> None:
     talk.until(28.0)
 
     assert talk.dropped() == {"replayed": 3}
+    assert talk.turn().views[0].is_fresh
+
+
+def test_what_was_held_back_of_a_neighbour_ends_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No frame of before the revocation comes out of the delay any more."""
+    talk = Conversation(fault_of("message-delay", length_s=6.0, strength=12.0))
+    talk.until(16.0)
+    with monkeypatch.context() as revoked:
+        revoked.setattr(MemoryTransport, "dropped", lambda _transport: frozenset({MOUTH}))
+        talk.turn()
+    talk.until(30.0)
+
+    assert talk.dropped() == {}
     assert talk.turn().views[0].is_fresh
 
 

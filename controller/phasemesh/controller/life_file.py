@@ -131,7 +131,6 @@ class LifeBook:
         before = self._before()
         self.boot_id = next_boot_id(before, wall_ms) if boot_id is None else boot_id
         self.life, self.pause_s = next_life(before, kernel_boot(), now, self.boot_id)
-        self.fault = ""
         self._write(now)
 
     def keep(self, latched: tuple[LadderEvent, ...], now: MonoNs) -> bool:
