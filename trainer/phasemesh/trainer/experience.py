@@ -170,7 +170,7 @@ def _batch(episode: Episode, series: dict[str, Tensor], ticks: Index) -> Batch:
     critic = critic_input(_excerpt(episode, ticks))
     return Batch(
         **cut,
-        messages=torch.from_numpy(_heard(episode, ticks)).flatten(1, 2),
+        messages=torch.from_numpy(heard_messages(episode, ticks)).flatten(1, 2),
         hidden=torch.from_numpy(episode.hidden[ticks[0]]).flatten(0, 1),
         has_lane=torch.from_numpy(layout.has_lane.astype(np.float32)).repeat(columns, 1),
         stage_lanes=torch.from_numpy(layout.stage_lanes).repeat(columns, 1, 1, 1),
@@ -185,7 +185,7 @@ def _excerpt(episode: Episode, ticks: Index) -> Episode:
     return msgspec.structs.replace(episode, **{name: getattr(episode, name)[ticks.reshape(-1)] for name in names})
 
 
-def _heard(episode: Episode, ticks: Index) -> FloatArray:
+def heard_messages(episode: Episode, ticks: Index) -> FloatArray:
     """The messages heard at `ticks` [N, C], [N, C, A, K, D]; zeros where there was nothing fresh."""
     told_at = np.maximum(ticks[..., None, None] - episode.age[ticks], 0)
     rows: FloatArray = episode.told[told_at, episode.layout.neighbours]
