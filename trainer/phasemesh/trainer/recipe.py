@@ -195,8 +195,13 @@ class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One training: learner x sharing x network x communication x reward, and what it is played on."""
+    """One training: learner x sharing x network x communication x reward, and what it is played on.
 
+    With an `origin`, the folder of a run or a bundle by folder or name, it begins with these weights unless others are
+    named where it is asked for.
+    """
+
+    origin: str = ""
     learner: LearnerRecipe = LearnerRecipe()
     sharing: SharingRecipe = SharingRecipe()
     network: NetworkRecipe = NetworkRecipe()

@@ -122,7 +122,8 @@ def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
 
 
 def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
-    origin = find_origin(order.origin) if order.origin else None
+    begins_with = order.origin or recipe.origin
+    origin = find_origin(begins_with) if begins_with else None
     description = describe(Path(order.recipe).stem, recipe, order.scenarios, order.seed, origin)
     begin_run(folder, description)
     return description
