@@ -211,7 +211,8 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
         hidden = decided.hidden
         scores.append(decided.scores)
         probability.append(decided.probability)
-    return Replayed(torch.log_softmax(torch.stack(scores), dim=-1), torch.stack(probability))
+    # Ratios of probabilities need single precision, whatever the network computes in.
+    return Replayed(torch.log_softmax(torch.stack(scores).float(), dim=-1), torch.stack(probability).float())
 
 
 def masked_mean(values: Tensor, where: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from phasemesh.trainer.run_folder import RUN_NAME, Origin, read_run
 
 
 def find_origin(name_or_folder: str | Path) -> Origin:
-    """The run in a folder as it is now, or a bundle by folder or name; raises InputError when none can be begun with."""
+    """The run in a folder as it is now, or a bundle by folder or name; raises InputError when neither can be used."""
     folder = Path(name_or_folder)
     if (folder / RUN_NAME).is_file():
         read_run(folder)
