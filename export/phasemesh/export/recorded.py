@@ -27,7 +27,7 @@ from phasemesh.trainer.run_folder import RunDescription
 
 if TYPE_CHECKING:
     # A crew needs the simulator, which whoever exports a rule may not have.
-    from phasemesh.trainer.crew import Crew
+    from phasemesh.trainer.crews import EpisodeCrew
 
 SEGMENT_TICKS = 50
 ANY_TEMPERATURE = 0.5
@@ -63,7 +63,7 @@ class RecordedParity(msgspec.Struct, frozen=True):
         )
 
 
-def recorded_episodes(crew: Crew, actor: Actor, run: RunDescription, ticks: int) -> Iterator[Episode]:
+def recorded_episodes(crew: EpisodeCrew, actor: Actor, run: RunDescription, ticks: int) -> Iterator[Episode]:
     """Greedy episodes on all scenarios of `run`, again and again until `ticks` ticks of agents are recorded.
 
     Demand and the loss of messages are from the ranges of its recipe; seeds are none that it was trained on.

@@ -198,9 +198,9 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
     acting = actor.acting(batch.agents)
     encoded = acting.encode(batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
     hidden, scores, probability = batch.hidden, [], []
-    for tick in range(len(batch.lanes)):
+    for tick, seen in enumerate(_by_tick(encoded)):
         decided = acting.decide(
-            encoded.at(tick),
+            seen,
             batch.stage_state[tick],
             batch.legal[tick],
             batch.valid[tick],
@@ -213,6 +213,11 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
         probability.append(decided.probability)
     # Ratios of probabilities need single precision, whatever the network computes in.
     return Replayed(torch.log_softmax(torch.stack(scores).float(), dim=-1), torch.stack(probability).float())
+
+
+def _by_tick(encoded: Any) -> Iterator[Any]:  # noqa: ANN401 (a tuple of tensors that differs from network to network)
+    """The ticks of a segment, all cut at once: each cut by itself would have a gradient as large as the segment."""
+    return (type(encoded)(*parts) for parts in zip(*(part.unbind(0) for part in encoded), strict=True))
 
 
 def masked_mean(values: Tensor, where: Tensor) -> Tensor:
