@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from phasemesh.sim_harness.bench import Figure
-from phasemesh.trainer.extras import missing_extra
+from phasemesh.trainer.extras import what_training_needs
 
 if TYPE_CHECKING:
     from phasemesh.trainer.episode import Episode
@@ -28,14 +28,12 @@ def update_figures(_maps: Sequence[str]) -> Iterator[Figure]:
 
     Raises MissingExtraError without torch.
     """
-    try:
+    with what_training_needs():
         import torch  # noqa: PLC0415 (torch is optional and slow)
 
         from phasemesh.trainer.crew import Crew  # noqa: PLC0415 (likewise)
         from phasemesh.trainer.episode import EpisodePlan  # noqa: PLC0415 (likewise)
         from phasemesh.trainer.networks import UniversalActor  # noqa: PLC0415 (likewise)
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) from error
     torch.manual_seed(0)
     torch.set_num_threads(1)
     # The last tick has no tick after it to be judged by.
