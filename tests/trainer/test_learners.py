@@ -17,7 +17,7 @@ from phasemesh.trainer.experience import Batch, Lesson, batches, replay
 from phasemesh.trainer.learners.learner import Core, Stats, learning_rate
 from phasemesh.trainer.learners.ppo import clipped_loss
 from phasemesh.trainer.networks import UniversalActor
-from phasemesh.trainer.recipe import LearnerKind, LearnerRecipe, Recipe
+from phasemesh.trainer.recipe import LearnerKind, LearnerRecipe, Precision, Recipe
 from phasemesh.trainer.training import LEARNERS
 
 pytestmark = pytest.mark.train
@@ -203,6 +203,37 @@ def test_b15_an_update_of_a_collapsed_mask_raises_the_alarm(bias: float, is_coll
     )
 
     assert (Alarm.MASK_COLLAPSE in alarms_of([stats])) == is_collapsed
+
+
+@pytest.mark.parametrize("kind", [LearnerKind.PPO, LearnerKind.A2C])
+def test_mixed_precision_learns_much_the_same(kind: LearnerKind) -> None:
+    """From the same episode: figures within the rounding of bfloat16, weights and losses in single precision."""
+    found = {}
+    for precision in Precision:
+        actor = make_actor()
+        episode = make_episode(actor, ticks=60)
+        learner = make_learner(kind, actor, precision=precision, epochs=1)
+        found[precision] = learner.update([episode], np.random.default_rng(0), learns_policy=True)
+        assert {each.dtype for each in learner.core.parameters} == {torch.float32}
+    exact, mixed = found[Precision.FLOAT32], found[Precision.BFLOAT16]
+
+    assert mixed != exact
+    for name in ("value_loss", "entropy", "mask_mean", "explained_variance"):
+        assert getattr(mixed, name) == pytest.approx(getattr(exact, name), rel=0.05, abs=0.02), name
+    assert abs(mixed.policy_kl - exact.policy_kl) < 0.01
+
+
+def test_what_is_computed_in_bfloat16_is_judged_in_single_precision() -> None:
+    """Log probabilities replay within its rounding, and illegal stages stay impossible."""
+    actor = make_actor()
+    core = make_learner(LearnerKind.PPO, actor, precision=Precision.BFLOAT16).core
+    batch = whole(lesson_of(make_episode(actor, ticks=40)))
+    with torch.no_grad(), core.computing():
+        replayed = replay(actor, batch, 0.5)
+
+    assert replayed.log_policy.dtype == replayed.probability.dtype == torch.float32
+    torch.testing.assert_close(replayed.taken(batch.stage), batch.log_probability, atol=0.05, rtol=0.05)
+    assert not replayed.log_policy.exp()[~batch.legal].any()
 
 
 @pytest.mark.parametrize(("iteration", "expected"), [(0, 1e-3), (50, 5.5e-4), (100, 1e-4), (900, 1e-4)])

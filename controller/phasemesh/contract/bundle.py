@@ -6,6 +6,8 @@ the manifest lists with their hashes. docs/bundle-format.md is the authoritative
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from phasemesh.contract.observation import SITE_SIZE, SPEC_HASH
@@ -28,8 +30,27 @@ class BundleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int
 
 
+class TrainingProvenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The training behind a bundle, enough to do it again: `recipe` holds all numbers of the recipe by section.
+
+    `revision` is that of git, with a + where files differed; `tool_versions` are those of the training.
+    """
+
+    recipe_name: str
+    recipe: dict[str, Any]
+    scenarios: tuple[str, ...]
+    seed: int
+    iterations: int
+    minutes: float
+    revision: str
+    tool_versions: dict[str, str]
+
+
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a bundle comes from: the rule or run, the versions, and the parity that was measured at export."""
+    """Where a bundle comes from: the rule or run, the versions, and the parity that was measured at export.
+
+    Parity is over `parity_inputs` random inputs and `parity_recorded_ticks` ticks of agents that were played.
+    """
 
     source: str
     created: str
@@ -37,6 +58,8 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parity_max_abs: float
     parity_inputs: int
     parity_changed_decisions: int
+    parity_recorded_ticks: int = 0
+    training: TrainingProvenance | None = None
 
 
 class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from phasemesh.contract.bundle import BUNDLE_FORMAT, BundleManifest, Provenance
+from phasemesh.contract.bundle import BUNDLE_FORMAT, BundleManifest, Provenance, TrainingProvenance
 from phasemesh.contract.errors import BundleError, InputError
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.tensors import INPUTS, OUTPUTS
@@ -20,10 +20,13 @@ from phasemesh.controller.policy.session import OnnxPolicy
 from phasemesh.export.bundle import bundle_files, write_bundle
 from phasemesh.export.onnx import export_onnx
 from phasemesh.export.parity import Parity, measure_parity
+from phasemesh.export.recorded import RecordedParity, measure_recorded
 from phasemesh.export.rule_weights import APPROACH_LOST_TIME, RULE_WEIGHTS, listening_actor, random_actor, rule_actor
+from phasemesh.export.training_facts import EvaluationRow, evaluation_rows, training_of
 from phasemesh.trainer.actor import Actor, Exported
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_actor
-from phasemesh.trainer.run_folder import RUN_NAME, read_run
+from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.run_folder import RUN_NAME, RunDescription, read_run
 
 PARITY_TOLERANCE = TIE_TOLERANCE
 """Scores may differ by no more than what the choice of a stage calls equal."""
@@ -41,7 +44,8 @@ MAX_STAGES = 32
 class Source(msgspec.Struct, frozen=True):
     """What a bundle is made from; a deterministic one takes no noise for its mask.
 
-    `parity_tolerance` is how far any number of the exported graph may be from torch.
+    `parity_tolerance` is how far any number of the exported graph may be from torch. A trained one has the description
+    of its `run`, its `training` and the rows of its `evaluation`, if there was one of these weights.
     """
 
     text: str
@@ -50,6 +54,9 @@ class Source(msgspec.Struct, frozen=True):
     tick_s: float
     is_deterministic: bool
     parity_tolerance: float = PARITY_TOLERANCE
+    run: RunDescription | None = None
+    training: TrainingProvenance | None = None
+    evaluation: tuple[EvaluationRow, ...] = ()
 
 
 def load_source(text: str) -> Source:
@@ -89,11 +96,20 @@ def _trained(folder: Path) -> Source:
         run.recipe.episodes.tick_s,
         is_deterministic=False,
         parity_tolerance=TRAINED_PARITY_TOLERANCE,
+        run=run,
+        training=training_of(folder, run),
+        evaluation=evaluation_rows(folder, iterations),
     )
 
 
 def export_bundle(
-    source: Source, folder: Path, key: Ed25519PrivateKey, *, created: str, name: str | None = None
+    source: Source,
+    folder: Path,
+    key: Ed25519PrivateKey,
+    *,
+    created: str,
+    name: str | None = None,
+    episodes: Iterable[Episode] = (),
 ) -> LoadedBundle:
     """Export `source` as a bundle in `folder`, signed with `key`, and load it back as a runtime would.
 
@@ -103,6 +119,7 @@ def export_bundle(
         key: The private key that signs.
         created: Date of provenance, as in 2026-11-21.
         name: Name of the bundle; that of the source if None.
+        episodes: Greedy ones of the actor, in which the graph must want at every tick what was wanted.
 
     Raises:
         BundleError: The graph does not answer as torch does, or the folder cannot be written.
@@ -110,7 +127,9 @@ def export_bundle(
     exported = source.actor.exported()
     graphs = [_graph(source, each) for each in exported]
     contents = {policy_path(index): graph for index, (graph, _) in enumerate(graphs)}
-    manifest = _manifest(source, exported, contents, _together([parity for _, parity in graphs]), created)
+    recorded = _recorded(source, exported, [graph for graph, _ in graphs], episodes)
+    parities = _together([parity for _, parity in graphs]), recorded
+    manifest = _manifest(source, exported, contents, parities, created)
     write_bundle(folder, msgspec.structs.replace(manifest, name=name or source.name), contents, key)
     return load_bundle(folder, [public_bytes(key)])
 
@@ -133,6 +152,23 @@ def _graph(source: Source, policy: Exported) -> tuple[bytes, Parity]:
     return graph, parity
 
 
+def _recorded(
+    source: Source, exported: Sequence[Exported], graphs: Sequence[bytes], episodes: Iterable[Episode]
+) -> RecordedParity:
+    """The parity of all graphs over `episodes`, each for whom it is; raises BundleError without it."""
+    policies = [OnnxPolicy(graph, fixed_sizes=each.sizes) for graph, each in zip(graphs, exported, strict=True)]
+    index = {name: place for place, each in enumerate(exported) for name in each.names}
+    found = measure_recorded(
+        source.actor, lambda name: policies[index.get(name, 0)], episodes, source.actor.site_rows()
+    )
+    if not found.max_abs <= source.parity_tolerance or found.changed_decisions:
+        raise BundleError(
+            f"{source.text}: the exported graph differs from torch by up to {found.max_abs:.1e} and changes"
+            f" {found.changed_decisions} of {found.ticks} decisions that were recorded"
+        )
+    return found
+
+
 def _together(found: Sequence[Parity]) -> Parity:
     """The parity of several graphs."""
     return Parity(
@@ -143,9 +179,13 @@ def _together(found: Sequence[Parity]) -> Parity:
 
 
 def _manifest(
-    source: Source, exported: Sequence[Exported], contents: dict[str, bytes], parity: Parity, created: str
+    source: Source,
+    exported: Sequence[Exported],
+    contents: dict[str, bytes],
+    parities: tuple[Parity, RecordedParity],
+    created: str,
 ) -> BundleManifest:
-    paths = tuple(contents)
+    paths, (parity, recorded) = tuple(contents), parities
     return BundleManifest(
         format=BUNDLE_FORMAT,
         name=source.name,
@@ -163,10 +203,13 @@ def _manifest(
             source=source.text,
             created=created,
             tool_versions={tool: metadata.version(tool) for tool in ("phasemesh", "torch", "onnx", "onnxruntime")},
-            parity_max_abs=parity.max_abs,
+            parity_max_abs=max(parity.max_abs, recorded.max_abs),
             parity_inputs=parity.inputs,
-            parity_changed_decisions=parity.changed_decisions,
+            parity_changed_decisions=parity.changed_decisions + recorded.changed_decisions,
+            parity_recorded_ticks=recorded.ticks,
+            training=source.training,
         ),
+        evaluation=source.evaluation,
         max_lanes=MAX_LANES,
         max_stages=MAX_STAGES,
         fixed_sizes={path: policy.sizes for path, policy in zip(paths, exported, strict=True) if policy.sizes},

@@ -31,7 +31,7 @@ class Acting(Protocol):
     """An actor that knows which intersection each row of its inputs is; padding is told as in `batched`."""
 
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Any:  # noqa: ANN401
-        """What does not hang on the recurrent state; a tuple of tensors whose `at` takes one tick of a segment."""
+        """What does not hang on the recurrent state; a named tuple of tensors."""
 
     def decide(
         self,

@@ -35,10 +35,6 @@ class Encoded(NamedTuple):
     messages: Tensor
     asked: Tensor
 
-    def at(self, tick: int) -> Encoded:
-        """One tick of a segment whose first dimension is time."""
-        return Encoded(*(part[tick] for part in self))
-
 
 def encode(actor: UniversalActor, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Encoded:
     """Embed lanes and messages; every row must have at least one lane."""

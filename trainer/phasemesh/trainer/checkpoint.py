@@ -113,6 +113,12 @@ def load_actor(path: Path) -> tuple[Actor, int]:
         raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
 
 
+def read_progress(path: Path) -> tuple[int, float]:
+    """The iterations and the wall time in seconds that made the checkpoint `path`; raises InputError as above."""
+    _, meta = _read(path)
+    return meta.iteration, meta.elapsed_s
+
+
 def _read(path: Path) -> tuple[Arrays, Meta]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:

@@ -22,15 +22,21 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe that ships, or a .toml.")],
-    scenarios: Annotated[str, typer.Option(help="By comma; city:FIRST-LAST plays another city each time.")],
+    scenarios: Annotated[
+        str,
+        typer.Option("--scenarios", "--scenario", help="By comma; city:FIRST-LAST plays another city each time."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     minutes: Annotated[float | None, typer.Option(help="End after so much wall time in all.", min=0.0)] = None,
     iterations: Annotated[int | None, typer.Option(help="End after so many iterations in all.", min=0)] = None,
     workers: Annotated[int, typer.Option(help="Episodes played at a time.", min=1, max=256)] = 1,
+    ray: Annotated[str, typer.Option(help="Ray cluster that plays the episodes: its address, or local.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.", min=0)] = 1,
     device: Annotated[str, typer.Option(help="Where updates are computed: cpu or cuda.")] = "cpu",
     evaluate: Annotated[str, typer.Option(help="Seeds to evaluate on at the end, by comma, below 100000.")] = "",
-    origin: Annotated[Path | None, typer.Option("--from", help="Begin with the weights of the run there.")] = None,
+    origin: Annotated[
+        Path | None, typer.Option("--from", help="Run, or bundle by folder or name, whose weights to begin with.")
+    ] = None,
     evaluate_seconds: Annotated[
         float | None, typer.Option(help="Simulated seconds of an evaluation; by default the whole scenario.", min=60.0)
     ] = None,
@@ -51,6 +57,7 @@ def train(
         minutes=minutes,
         iterations=iterations,
         workers=workers,
+        ray_address=ray,
         seed=seed,
         device=device,
         is_resumed=resume,

@@ -69,6 +69,9 @@ class Crew:
             _end(running)
         return [played[place] for place in range(len(plans))]
 
+    def close(self) -> None:
+        """Nothing: no process outlives the episodes that it was started for."""
+
     def _start(self, weights: Weights, plan: EpisodePlan) -> tuple[Connection, ForkServerProcess]:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_work, args=(sender, weights, plan), daemon=True)

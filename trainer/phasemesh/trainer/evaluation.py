@@ -10,7 +10,7 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.trainer.actor import Actor
-from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.crews import EpisodeCrew
 from phasemesh.trainer.episode import Episode, EpisodePlan
 from phasemesh.trainer.recipe import Recipe
 
@@ -49,7 +49,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(
-    crew: Crew,
+    crew: EpisodeCrew,
     actor: Actor,
     recipe: Recipe,
     scenarios: Sequence[str],

@@ -170,7 +170,7 @@ def _batch(episode: Episode, series: dict[str, Tensor], ticks: Index) -> Batch:
     critic = critic_input(_excerpt(episode, ticks))
     return Batch(
         **cut,
-        messages=torch.from_numpy(_heard(episode, ticks)).flatten(1, 2),
+        messages=torch.from_numpy(heard_messages(episode, ticks)).flatten(1, 2),
         hidden=torch.from_numpy(episode.hidden[ticks[0]]).flatten(0, 1),
         has_lane=torch.from_numpy(layout.has_lane.astype(np.float32)).repeat(columns, 1),
         stage_lanes=torch.from_numpy(layout.stage_lanes).repeat(columns, 1, 1, 1),
@@ -185,7 +185,7 @@ def _excerpt(episode: Episode, ticks: Index) -> Episode:
     return msgspec.structs.replace(episode, **{name: getattr(episode, name)[ticks.reshape(-1)] for name in names})
 
 
-def _heard(episode: Episode, ticks: Index) -> FloatArray:
+def heard_messages(episode: Episode, ticks: Index) -> FloatArray:
     """The messages heard at `ticks` [N, C], [N, C, A, K, D]; zeros where there was nothing fresh."""
     told_at = np.maximum(ticks[..., None, None] - episode.age[ticks], 0)
     rows: FloatArray = episode.told[told_at, episode.layout.neighbours]
@@ -198,9 +198,9 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
     acting = actor.acting(batch.agents)
     encoded = acting.encode(batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
     hidden, scores, probability = batch.hidden, [], []
-    for tick in range(len(batch.lanes)):
+    for tick, seen in enumerate(_by_tick(encoded)):
         decided = acting.decide(
-            encoded.at(tick),
+            seen,
             batch.stage_state[tick],
             batch.legal[tick],
             batch.valid[tick],
@@ -211,7 +211,13 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
         hidden = decided.hidden
         scores.append(decided.scores)
         probability.append(decided.probability)
-    return Replayed(torch.log_softmax(torch.stack(scores), dim=-1), torch.stack(probability))
+    # Ratios of probabilities need single precision, whatever the network computes in.
+    return Replayed(torch.log_softmax(torch.stack(scores).float(), dim=-1), torch.stack(probability).float())
+
+
+def _by_tick(encoded: Any) -> Iterator[Any]:  # noqa: ANN401 (a tuple of tensors that differs from network to network)
+    """The ticks of a segment, all cut at once: each cut by itself would have a gradient as large as the segment."""
+    return (type(encoded)(*parts) for parts in zip(*(part.unbind(0) for part in encoded), strict=True))
 
 
 def masked_mean(values: Tensor, where: Tensor) -> Tensor:

@@ -42,10 +42,6 @@ class NumberedEncoded(NamedTuple):
     lanes: Tensor
     messages: Tensor
 
-    def at(self, tick: int) -> NumberedEncoded:
-        """One tick of a segment whose first dimension is time."""
-        return NumberedEncoded(self.lanes[tick], self.messages[tick])
-
 
 class Ego(NamedTuple):
     """State, last policy and recurrent output: of the agent itself [..., *], and as its neighbours say [..., K, *]."""

@@ -33,6 +33,13 @@ class LearnerKind(StrEnum):
     DISTIL = "distil"
 
 
+class Precision(StrEnum):
+    """What the networks compute in while they learn; episodes are always played in single precision."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class MaskLoss(StrEnum):
     """What the ego-graph mask is regularised by: the divergence from the prior, or what BayesG prints."""
 
@@ -52,6 +59,7 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     kind: LearnerKind = LearnerKind.PPO
+    precision: Precision = Precision.FLOAT32
     learning_rate: float = 1e-3
     final_rate: float = 0.1
     anneal_iterations: int = 200
@@ -195,8 +203,13 @@ class Randomisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One training: learner x sharing x network x communication x reward, and what it is played on."""
+    """One training: learner x sharing x network x communication x reward, and what it is played on.
 
+    With an `origin`, the folder of a run or a bundle by folder or name, it begins with these weights unless others are
+    named where it is asked for.
+    """
+
+    origin: str = ""
     learner: LearnerRecipe = LearnerRecipe()
     sharing: SharingRecipe = SharingRecipe()
     network: NetworkRecipe = NetworkRecipe()

@@ -13,7 +13,7 @@ from phasemesh.sim_harness.report_folder import only_writer
 from phasemesh.trainer.alarms import Alarm
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME
 from phasemesh.trainer.city_ranges import evaluated
-from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.crews import EpisodeCrew, hired
 from phasemesh.trainer.curve_screen import CurveScreen
 from phasemesh.trainer.evaluation import Comparison, Evaluation, check_seeds, evaluate, write_evaluation
 from phasemesh.trainer.limits import Limits
@@ -37,6 +37,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     minutes: float | None = None
     iterations: int | None = None
     workers: int = 1
+    ray_address: str = ""
     seed: int = 1
     device: str = "cpu"
     is_resumed: bool = False
@@ -66,15 +67,19 @@ def train_in(folder: Path, order: Order, console: Console) -> Trained:
     description = _same_run(folder, order, recipe) if order.is_resumed else _new_run(folder, order, recipe)
     # An update computes in one thread: its tensors are small, and the workers have the other cores.
     torch.set_num_threads(1)
-    with only_writer(folder, "--out", "training"), CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen:
-        training = Training(folder, description, Crew(order.workers), screen, device)
+    with (
+        only_writer(folder, "--out", "training"),
+        hired(order.workers, order.ray_address) as crew,
+        CurveScreen(folder / TENSORBOARD_NAME, limits, console) as screen,
+    ):
+        training = Training(folder, description, crew, screen, device)
         if (folder / CHECKPOINT_NAME).exists():
             training.resume()
         else:
             training.begin()
         alarms = training.run(limits)
         if order.evaluation_seeds:
-            _evaluate(training, order, screen)
+            _evaluate(training, order, crew, screen)
         return Trained(training.iteration, alarms)
 
 
@@ -97,11 +102,11 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
+def _evaluate(training: Training, order: Order, crew: EpisodeCrew, screen: CurveScreen) -> None:
     screen.note(f"evaluation on seeds {', '.join(map(str, order.evaluation_seeds))}: median and range of the delay")
     comparisons: list[Comparison] = []
     for comparison in evaluate(
-        Crew(order.workers),
+        crew,
         training.learner.core.actor,
         training.recipe,
         tuple(evaluated(training.scenarios, training.recipe.episodes.cities)),
@@ -122,7 +127,8 @@ def _evaluate(training: Training, order: Order, screen: CurveScreen) -> None:
 
 
 def _new_run(folder: Path, order: Order, recipe: Recipe) -> RunDescription:
-    origin = find_origin(order.origin) if order.origin else None
+    begins_with = order.origin or recipe.origin
+    origin = find_origin(begins_with) if begins_with else None
     description = describe(Path(order.recipe).stem, recipe, order.scenarios, order.seed, origin)
     begin_run(folder, description)
     return description

@@ -20,7 +20,7 @@ from phasemesh.trainer.alarms import Alarm, alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
 from phasemesh.trainer.cloning import Cloned, clone, sharpen
-from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.crews import EpisodeCrew
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.env import CityEnv, CityOptions
 from phasemesh.trainer.episode import Episode, EpisodePlan
@@ -62,7 +62,12 @@ class Training:
     """One training in a run folder; `resume` or `begin` first, then `run`."""
 
     def __init__(
-        self, folder: Path, description: RunDescription, crew: Crew, listener: TrainingListener, device: torch.device
+        self,
+        folder: Path,
+        description: RunDescription,
+        crew: EpisodeCrew,
+        listener: TrainingListener,
+        device: torch.device,
     ) -> None:
         """Make the networks that the seed of `description` gives."""
         self.folder = folder

@@ -34,7 +34,8 @@ class A2c:
     def _step(self, batch: Batch, *, learns_policy: bool) -> Stats:
         core = self.core
         batch = batch.to(core.device)
-        replayed = replay(core.actor, batch, core.recipe.mask.temperature)
+        with core.computing():
+            replayed = replay(core.actor, batch, core.recipe.mask.temperature)
         log_probability = replayed.taken(batch.stage)
         value_loss, explained = core.judge(batch)
         terms = Terms(

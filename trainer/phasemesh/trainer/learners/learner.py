@@ -18,7 +18,7 @@ from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_p
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
 from phasemesh.trainer.layout import BoolArray
-from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Recipe
+from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Precision, Recipe
 from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
 
 _OF_EDGES = frozenset({"mask_mean", "mask_spread", "mask_entropy"})
@@ -112,12 +112,19 @@ class Core:
         self.scale.note(torch.from_numpy(target).to(self.device))
         return Lesson(episode, _standardised(found, episode.legal[:-1].sum(axis=-1) > 1), target)
 
+    def computing(self) -> torch.autocast:
+        """Within it networks compute in the precision of the recipe; weights and losses stay in single precision."""
+        is_mixed = self.recipe.learner.precision is Precision.BFLOAT16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed)
+
     def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The critic on `batch`: its Huber loss on normalised returns, and how much of their variance it explains.
 
         1 is all of it, 0 is no better than their mean.
         """
-        values, target = self.critic.judging(batch.agents)(*batch.critic), self.scale.normalised(batch.target)
+        with self.computing():
+            values = self.critic.judging(batch.agents)(*batch.critic).float()
+        target = self.scale.normalised(batch.target)
         left = (target - values).detach().var() / target.var().clamp(min=1e-6)
         return nn.functional.smooth_l1_loss(values, target), 1.0 - left
 

@@ -45,7 +45,8 @@ class Ppo:
     def _step(self, batch: Batch, *, learns_policy: bool) -> Stats:
         core = self.core
         batch = batch.to(core.device)
-        replayed = replay(core.actor, batch, core.recipe.mask.temperature)
+        with core.computing():
+            replayed = replay(core.actor, batch, core.recipe.mask.temperature)
         ratio = torch.exp(replayed.taken(batch.stage) - batch.log_probability)
         value_loss, explained = core.judge(batch)
         terms = Terms(

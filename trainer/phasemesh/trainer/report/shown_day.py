@@ -15,7 +15,7 @@ from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.city_ranges import evaluated
-from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.crews import EpisodeCrew
 from phasemesh.trainer.episode import EpisodePlan
 from phasemesh.trainer.evaluation import RULE, RULE_TICK_S
 from phasemesh.trainer.report.ego_graph import EgoGraph, ego_graph_of
@@ -43,7 +43,7 @@ def shown_scenario(run: RunDescription) -> str:
 
 
 def play_day(
-    crew: Crew, actor: Actor, run: RunDescription, scenario: str, seed: int, length_s: float | None
+    crew: EpisodeCrew, actor: Actor, run: RunDescription, scenario: str, seed: int, length_s: float | None
 ) -> ShownDay:
     """Play `scenario` greedily with `actor` and with the rule, both with `seed` and without faults."""
     with tempfile.TemporaryDirectory(prefix="phasemesh-shown-") as scratch:
