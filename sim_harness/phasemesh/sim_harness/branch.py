@@ -66,9 +66,10 @@ def _serve(work: Callable[[], Sequence[float]], sender: int) -> NoReturn:
         _part_files()
         os.write(sender, msgspec.msgpack.encode(_answer(work)))
         status = 0
-    except BaseException:  # noqa: BLE001 (whatever happens, the copy must not live on as a second original)
-        traceback.print_exc()
     finally:
+        # Whatever happened, the copy must not live on as a second original.
+        if status:
+            traceback.print_exc()
         os._exit(status)
 
 
