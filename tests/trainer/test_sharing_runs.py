@@ -35,7 +35,7 @@ kind = "{sharing}"
 teacher = "approach-lost-time"
 teacher_shares = [1.0]
 epochs = 1
-length_s = 30.0
+length_s = 60.0
 [episodes]
 per_iteration = 1
 length_s = 20.0

@@ -1,6 +1,6 @@
 """What the printed loss of BayesG does to the masks, beside the divergence: six short trainings, a table and a plot.
 
-python -m phasemesh.trainer.mask_experiment --scenario grid3x3 --iterations 20 --out runs/masks --picture masks.png
+python -m phasemesh.trainer.mask_experiment --scenario grid3x3 --iterations 3 --out runs/masks --picture masks.png
 """
 
 from __future__ import annotations
@@ -119,12 +119,14 @@ def picture(curves: Curves) -> bytes:
     for axes, setting in zip(panels, SETTINGS, strict=True):
         for loss, colour in ((MaskLoss.KL, BLUE), (MaskLoss.PRINTED, VERMILION)):
             rows = curves[setting, loss]
-            axes.plot([row.iteration for row in rows], [row.stats.mask_mean for row in rows], color=colour, label=loss)
+            done, means = [row.iteration + 1 for row in rows], [row.stats.mask_mean for row in rows]
+            axes.plot(done, means, color=colour, marker="o", markersize=4, label=loss)
         axes.axhline(PRIOR, color=GREY, linestyle="--", linewidth=1.0, label="prior")
         axes.axhline(PUBLIC_THRESHOLD, color=GREY, linestyle=":", linewidth=1.0, label="threshold of the public code")
         axes.set_title(setting.name, fontsize=10)
         axes.set_ylim(0.0, 0.6)
-        tidy(axes, x="Iteration", y="Probability of an edge" if setting is SETTINGS[0] else "")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        tidy(axes, x="Iterations", y="Probability of an edge" if setting is SETTINGS[0] else "")
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
     )
@@ -135,7 +137,7 @@ def main() -> None:
     """Run what is missing, print the table, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="grid3x3")
-    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
