@@ -22,7 +22,7 @@ from phasemesh.trainer.cloning import sharpen
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.experience import Batch, Lesson, batches, replay
 from phasemesh.trainer.learners.a2c import A2c
-from phasemesh.trainer.sharing import SHARINGS, check_sites, make_actor
+from phasemesh.trainer.sharing import SHARINGS, SeparateCritics, check_sites, make_actor, make_critic
 from phasemesh.trainer.weights import actor_with, weights_of
 
 pytestmark = pytest.mark.train
@@ -122,6 +122,25 @@ def test_separate_networks_learn_each_from_its_own_intersection() -> None:
     gradients = [parameter.grad for parameter in actor.parameters() if parameter.grad is not None]
     assert all(not gradient[1:].any() for gradient in gradients)
     assert sum(bool(gradient[0].any()) for gradient in gradients) > 10
+
+
+def test_separate_critics_judge_each_its_own_intersection() -> None:
+    """Row by row as critics by themselves, and with gradients in those of their rows alone."""
+    critic = make_critic(make_town_actor(NetworkKind.UNIVERSAL, SharingKind.NONE).spec)
+    assert isinstance(critic, SeparateCritics)
+    batch = only_batch(lesson_of(make_town_actor(NetworkKind.UNIVERSAL, SharingKind.NONE)))
+    values = critic.judging(batch.agents)(*batch.critic)
+    is_first = torch.tensor([name == NAMES[0] for name in batch.agents])
+    values[:, is_first].sum().backward()
+
+    for place, name in enumerate(NAMES):
+        single = Critic()
+        single.load_state_dict(critic.critics.state_of(place))
+        rows = torch.tensor([agent == name for agent in batch.agents])
+        expected = single(*(part[:, rows] for part in batch.critic))
+        torch.testing.assert_close(values[:, rows], expected, atol=1e-5, rtol=1e-5)
+    gradients = [parameter.grad for parameter in critic.parameters()]
+    assert all(gradient is not None and not gradient[1:].any() for gradient in gradients)
 
 
 def test_an_embedding_learns_from_its_own_site_alone() -> None:
