@@ -51,6 +51,7 @@ def test_every_intersection_finds_its_own_policy(tmp_path: Path, kind: tuple[Net
     assert manifest.provenance.parity_changed_decisions == 0
     for index, site in enumerate(SITES):
         tensors = make_tensors({"L": site.lanes, "S": site.stages, "K": site.neighbours}, seed=index)
+        tensors["site"][:] = 0.0
         output = bundle.policy_for(site.name).infer(PolicyInput(*(part.numpy() for part in tensors.values())))
         network, row = unbatched(actor, site.name)
         with torch.no_grad():
