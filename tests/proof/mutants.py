@@ -74,10 +74,9 @@ PARTS = (
         left_out=("*_machine.py", "*_service.py", "*_standalone_*.py"),
     ),
     Part("lives", ("src/phasemesh/controller/life_file.py",), ("tests/controller/test_life_file.py",)),
-    Part("ladder", ("src/phasemesh/controller/ladder.py",), ("tests/controller/test_ladder.py",)),
 )
-"""The sequencer that times every change, the guard, the cabinet without its REST service, what agents remember of their
-lives, and their ladder."""
+"""The sequencer that times every change, the guard, the cabinet without its REST service, and what one life of an agent
+leaves to the next."""
 NAMED = Path(__file__).with_name("equivalent_mutants.toml")
 SURVIVED, FAILED = 0, 1
 """Exit codes of pytest for a mutant that no test noticed, and for one that a test did."""

@@ -351,3 +351,18 @@ def test_what_a_peer_without_a_key_said_is_forgotten() -> None:
     assert mailbox.accept(frame, tick=6) is not None
     assert mailbox.accept(make_arrival(NORTH, seq=6, step=6), tick=6) is None
     assert mailbox.views(6)[0].is_fresh
+
+
+def test_an_agent_that_was_stopped_in_the_middle_of_a_tick_still_hears_its_neighbours() -> None:
+    """What is newer than its own snapshot makes nothing that follows look late; lateness is told again after it."""
+    mailbox = Mailbox((NORTH,), 3, steps_per_tick=2)
+    heard = []
+    # The snapshot of step 2 is 30 steps old when the agent goes on; the last message comes 9 steps late.
+    course = ((0, 0), (2, 32), (34, 34), (36, 36), (38, None), (40, None), (42, None), (44, None), (46, 37))
+    for tick, (own_step, step) in enumerate(course):
+        mailbox.begin(tick, own_step)
+        if step is not None:
+            mailbox.accept(make_arrival(NORTH, seq=tick + 1, step=step), tick, own_step)
+        heard.append(mailbox.views(tick)[0].is_fresh)
+
+    assert heard == [True] * 7 + [False] * 2

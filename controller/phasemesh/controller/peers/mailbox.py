@@ -98,12 +98,29 @@ class Mailbox:
 
     def begin(self, tick: int, own_step: int | None = None) -> None:
         """Start `tick` at the own cabinet's `own_step`: settle who is expected, and that nobody has delivered yet."""
+        self._doubt_lags(own_step)
         self._own_step = own_step
         oldest = tick - 1 - self.stale_after_ticks
         self._expected = tuple(
             peer for peer, life in self._lives.items() if life is not None and life.heard_tick >= oldest
         )
         self._delivered.clear()
+
+    def _doubt_lags(self, own_step: int | None) -> None:
+        """Allow for steps that were slept through: what came with the tick before may have been ahead of its snapshot.
+
+        A process that is stopped in the middle of a tick finds messages that are newer than its own step, beside which
+        all that follow would look late for ever. The next message in time puts the lag right.
+        """
+        if own_step is None or self._own_step is None or not self._steps_per_tick:
+            return
+        skipped_steps = own_step - self._own_step - self._steps_per_tick
+        if skipped_steps <= 0:
+            return
+        for peer, life in self._lives.items():
+            if life is not None:
+                least_lag_steps = life.least_lag_steps + skipped_steps
+                self._lives[peer] = msgspec.structs.replace(life, least_lag_steps=least_lag_steps)
 
     def accept(self, arrival: Arrival, tick: int, own_step: int | None = None) -> MessageFault | None:
         """Keep the message in `arrival` as received at `tick`, or count and return why it is dropped.
@@ -212,7 +229,7 @@ class Mailbox:
         return (self._own_step - life.arrival_step) // self._steps_per_tick
 
     def _late_ticks(self, life: _Life) -> int:
-        return (life.lag_steps - life.least_lag_steps) // self._steps_per_tick if self._steps_per_tick else 0
+        return max(0, life.lag_steps - life.least_lag_steps) // self._steps_per_tick if self._steps_per_tick else 0
 
 
 def _lived_on(life: _Life | None, message: PeerMessage, tick: int, own_step: int | None) -> _Life:
