@@ -114,3 +114,11 @@ def test_nothing_unsafe_is_shown_under_any_profile(tmp_path: Path, controller: s
 
     assert (result.monitor_trips, result.monitor_findings) == (0, ())
     assert recorded_trips(tmp_path, "cologne3", PROFILES[profile]) == []
+
+
+@pytest.mark.parametrize(("controller", "seed", "seconds"), [("sotl", 2001, 360.0), ("longest-queue", 2003, 360.0)])
+def test_a_left_turn_yields_during_the_yellow_too(tmp_path: Path, controller: str, seed: int, seconds: float) -> None:
+    """Hours of `cologne1` in which a left turn met a late crosser at 331 s, on the lane that both turn into."""
+    result = run_city(tmp_path, "cologne1", controller, seconds=seconds, seed=seed)
+
+    assert (result.collisions, result.emergency_stops, result.monitor_trips) == (0, 0, 0)

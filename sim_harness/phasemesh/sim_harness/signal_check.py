@@ -10,6 +10,7 @@ from phasemesh.contract.errors import ScenarioError
 from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.adapters.sumo_letters import from_sumo
 from phasemesh.sim_harness.monitor.city_monitor import CityMonitor, Trip
 from phasemesh.sim_harness.monitor.demands import LEAST_YELLOW_S
 from phasemesh.sim_harness.monitor.sight import SLACK_S
@@ -59,4 +60,4 @@ def _steps(path: Path, signals: frozenset[IntersectionId]) -> Iterator[tuple[flo
 def _rows(path: Path) -> Iterator[tuple[float, IntersectionId, str]]:
     for name, row in elements(path):
         if name == "tlsState":
-            yield float(row["time"]), IntersectionId(row["id"]), row["state"]
+            yield float(row["time"]), IntersectionId(row["id"]), from_sumo(row["state"])

@@ -20,6 +20,7 @@ from phasemesh.contract.intersection import Intersection
 from phasemesh.contract.site import PlanKind, config_digest
 from phasemesh.contract.timing import UnitTiming
 from phasemesh.controller.adapters.driver import DriverFault
+from phasemesh.controller.adapters.sumo_letters import from_sumo
 from phasemesh.controller.adapters.table import own_cabinet
 from phasemesh.controller.adapters.traci import TraciDriver, TraciSession, parse_address
 from phasemesh.controller.cabinet.cabinet import Cabinet
@@ -144,7 +145,7 @@ def test_observing_simulates_until_the_step(bench: TraciBench) -> None:
 
 
 def test_the_simulation_shows_the_lights_of_the_cabinet(bench: TraciBench, pilot: Pilot) -> None:
-    """In every step of a change the traffic light shows what the cabinet says."""
+    """In every step of a change the traffic light shows what the cabinet says, and who keeps the right of way."""
     pilot.settle()
     pilot.ask(pilot.other())
     shown, meant = [], []
@@ -153,8 +154,8 @@ def test_the_simulation_shows_the_lights_of_the_cabinet(bench: TraciBench, pilot
         bench.advance()
         shown.append(bench.shown)
 
-    assert shown == meant
-    assert any("y" in lights for lights in shown)
+    assert [from_sumo(lights) for lights in shown] == meant
+    assert any("Y" in lights for lights in shown)
 
 
 def test_the_detectors_see_the_traffic(bench: TraciBench, pilot: Pilot) -> None:

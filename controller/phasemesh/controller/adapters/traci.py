@@ -21,6 +21,7 @@ from phasemesh.contract.intersection import ZONES_M, Intersection, Lane, Movemen
 from phasemesh.contract.site import config_digest
 from phasemesh.contract.units import LaneId
 from phasemesh.controller.adapters.driver import DriverFault
+from phasemesh.controller.adapters.sumo_letters import to_sumo
 from phasemesh.controller.cabinet.cabinet import Cabinet
 
 HALTING_MPS = 0.1
@@ -118,6 +119,7 @@ class TraciDriver:
         self._session = session
         self._tls_id = tls_id
         self._cabinet = cabinet
+        self._shown = ""
         self._seen: dict[LaneId, frozenset[str]] = {}
         self._crossings = _crossings(cabinet.intersection)
         self._digest = _digest(cabinet, session.links(tls_id))
@@ -149,7 +151,9 @@ class TraciDriver:
 
     def show(self) -> None:
         """Set the lights of the cabinet."""
-        self._session.connection.trafficlight.setRedYellowGreenState(self._tls_id, self._cabinet.lights)
+        letters = self._cabinet.lights
+        self._shown = to_sumo(letters, self._shown or letters)
+        self._session.connection.trafficlight.setRedYellowGreenState(self._tls_id, self._shown)
 
     def note_step(self, step: int, now_s: float) -> None:
         """Read the detectors and step the cabinet."""

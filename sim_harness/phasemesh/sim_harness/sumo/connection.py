@@ -22,6 +22,7 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 
 from phasemesh.contract.errors import InputError, MissingExtraError, ScenarioError
+from phasemesh.controller.adapters.sumo_letters import from_sumo, to_sumo
 from phasemesh.sim_harness.sumo.binaries import sumo_program
 from phasemesh.sim_harness.sumo.complaints import one_line, reason
 from phasemesh.sim_harness.sumo.xml_stream import elements
@@ -99,6 +100,7 @@ class Simulation:
     def __init__(self, api: ModuleType) -> None:
         """Wrap `api`, which is a started libsumo or traci; use `start` instead."""
         self._api = api
+        self._asked: dict[str, str] = {}
         self._shown: dict[str, str] = {}
         self._ids_by_lane: dict[str, list[str]] | None = None
         self._vehicles: dict[str, list[VehicleOnLane]] = {}
@@ -124,14 +126,16 @@ class Simulation:
 
     def set_lights(self, signal_id: str, letters: str) -> None:
         """Show `letters` (one a SUMO link) from the next step on; from then on the signal has no program of its own."""
-        if self._shown.get(signal_id) != letters:
-            self._api.trafficlight.setRedYellowGreenState(signal_id, letters)
-            self._shown[signal_id] = letters
+        if self._asked.get(signal_id) == letters:
+            return
+        shown = to_sumo(letters, self._shown.get(signal_id, letters))
+        self._api.trafficlight.setRedYellowGreenState(signal_id, shown)
+        self._asked[signal_id], self._shown[signal_id] = letters, shown
 
     def lights_of(self, signal_ids: Iterable[str]) -> list[str]:
         """The letters that SUMO really shows at each signal, one letter a SUMO link, read back from it."""
         read = self._api.trafficlight.getRedYellowGreenState
-        return [read(signal_id) for signal_id in signal_ids]
+        return [from_sumo(read(signal_id)) for signal_id in signal_ids]
 
     def vehicles_by_lane(self, watched: frozenset[str]) -> dict[str, list[VehicleOnLane]]:
         """The vehicles whose front is on one of the `watched` lanes, by lane; empty lanes are left out.
