@@ -22,6 +22,8 @@ from phasemesh.trainer.training import LEARNERS
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")
+REWARDED = [LearnerKind.PPO, LearnerKind.A2C]
+"""Those that learn from rewards; distillation learns from what a planner found, see `test_cloning.py`."""
 
 
 def make_recipe(**learner: Any) -> Recipe:
@@ -86,7 +88,7 @@ def test_segments_begin_with_the_recurrent_state_that_was_played() -> None:
         torch.testing.assert_close(found, batch.log_probability, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", list(LearnerKind))
+@pytest.mark.parametrize("kind", REWARDED)
 def test_b5_without_any_advantage_the_entropy_rises(kind: LearnerKind, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weight of the entropy has the sign that its name promises."""
     actor = make_actor()
@@ -126,7 +128,7 @@ def _noting(judge: Any, seen: list[int]) -> Any:
     return noting
 
 
-@pytest.mark.parametrize("kind", list(LearnerKind))
+@pytest.mark.parametrize("kind", REWARDED)
 def test_what_was_better_than_expected_becomes_more_likely(kind: LearnerKind, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the rest less."""
     actor = make_actor()
@@ -146,7 +148,7 @@ def test_what_was_better_than_expected_becomes_more_likely(kind: LearnerKind, mo
     assert gain[batch.has_choice & (batch.stage != 0)].mean() < 0
 
 
-@pytest.mark.parametrize("kind", list(LearnerKind))
+@pytest.mark.parametrize("kind", REWARDED)
 def test_a_critic_that_learns_alone_leaves_the_actor_as_it_is(kind: LearnerKind) -> None:
     """Bit for bit, while it explains the returns better than before."""
     actor = make_actor()

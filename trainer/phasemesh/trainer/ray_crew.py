@@ -49,10 +49,10 @@ class RayCrew:
         tasks = [self._task.remote(weights, plan) for plan in plans]
         try:
             return [self._received(task, plan) for task, plan in zip(tasks, plans, strict=True)]
-        except BaseException:
+        finally:
+            # After an error or Ctrl-C some are still being played; for the others this does nothing.
             for task in tasks:
                 self._ray.cancel(task, force=True)
-            raise
 
     def close(self) -> None:
         """Leave the cluster, or end the local one."""
