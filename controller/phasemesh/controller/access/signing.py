@@ -15,6 +15,22 @@ from phasemesh.controller.policy.trust import config_folder, trusted_folder
 PRIVATE_NAME = "signing.key"
 PUBLIC_NAME = "signing.pub"
 
+_WITHOUT_SIGN = 2**255 - 1
+_FIELD = 2**255 - 19
+_WEAK_KEYS = frozenset(
+    (
+        0,
+        1,
+        _FIELD - 1,
+        _FIELD,
+        _FIELD + 1,
+        int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"),
+        int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+    )
+)
+"""Points of small order, their sign left out: nobody has their private half, and one signature in eight of zeros is
+theirs. Verifiers need not refuse them (RFC 8032, 5.1.7), so that we do."""
+
 
 def own_key() -> Ed25519PrivateKey:
     """The user's signing key, created on first use; from then on this user's runtime trusts it.
@@ -51,6 +67,8 @@ def is_signed_by_any(keys: Sequence[bytes], signature: bytes, signed: bytes) -> 
 
 
 def _is_signed_by(key: bytes, signature: bytes, signed: bytes) -> bool:
+    if int.from_bytes(key, "little") & _WITHOUT_SIGN in _WEAK_KEYS:
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
     except InvalidSignature:
