@@ -146,7 +146,7 @@ def test_a_bundle_is_also_found_by_its_path(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused_with_everything_that_exists() -> None:
     """One line names the bundles and the rules."""
     with pytest.raises(
-        InputError, match=r"nope: is no folder .* known are approach-lost-time, max-pressure"
+        InputError, match=r"nope: is no folder .* known are approach-lost-time, best, max-pressure"
     ) as refused:
         find_controller("nope")
 
