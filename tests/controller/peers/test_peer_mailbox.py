@@ -366,3 +366,20 @@ def test_an_agent_that_was_stopped_in_the_middle_of_a_tick_still_hears_its_neigh
         heard.append(mailbox.views(tick)[0].is_fresh)
 
     assert heard == [True] * 7 + [False] * 2
+
+
+def test_what_an_agent_slept_through_makes_no_old_message_fresh() -> None:
+    """Stopped in the middle of a tick in which its neighbour was in time, it finds the rest of that time afterwards."""
+    mailbox = Mailbox((NORTH,), 3, steps_per_tick=2)
+    heard = []
+    # The agent slept from step 4 to 40; what its neighbour said at step 12 comes first, and in a second piece 20.
+    course = ((0, (0,)), (2, (2,)), (4, (4, 6)), (40, (12,)), (42, (20,)), (44, (44,)), (46, (46,)))
+    seq = 0
+    for tick, (own_step, steps) in enumerate(course):
+        mailbox.begin(tick, own_step)
+        for step in steps:
+            seq += 1
+            mailbox.accept(make_arrival(NORTH, seq=seq, step=step), tick, own_step)
+        heard.append(mailbox.views(tick)[0].is_fresh)
+
+    assert heard == [True, True, True, False, False, True, True]

@@ -41,6 +41,7 @@ class _Life(msgspec.Struct, frozen=True):
 
     `lag_steps` is how far the step of that message was behind the agent's own when it came, `least_lag_steps` the
     least of this life: the clocks of two cabinets need not agree, but what came through a backlog is behind others.
+    `settled_lag_steps` is that least as it stood before the tick of `message`, None where there was none.
     `arrival_step` is the agent's own step when that message came, None before its first.
     `since_tick` is the tick from which on the life was heard without a silence longer than the age limit.
     """
@@ -52,6 +53,7 @@ class _Life(msgspec.Struct, frozen=True):
     message_tick: int
     lag_steps: int = 0
     least_lag_steps: int = 0
+    settled_lag_steps: int | None = None
     since_tick: int = 0
     arrival_step: int | None = None
 
@@ -98,7 +100,7 @@ class Mailbox:
 
     def begin(self, tick: int, own_step: int | None = None) -> None:
         """Start `tick` at the own cabinet's `own_step`: settle who is expected, and that nobody has delivered yet."""
-        self._doubt_lags(own_step)
+        self._doubt_lags(tick, own_step)
         self._own_step = own_step
         oldest = tick - 1 - self.stale_after_ticks
         self._expected = tuple(
@@ -106,11 +108,12 @@ class Mailbox:
         )
         self._delivered.clear()
 
-    def _doubt_lags(self, own_step: int | None) -> None:
+    def _doubt_lags(self, tick: int, own_step: int | None) -> None:
         """Allow for steps that were slept through: what came with the tick before may have been ahead of its snapshot.
 
         A process that is stopped in the middle of a tick finds messages that are newer than its own step, beside which
-        all that follow would look late for ever. The next message in time puts the lag right.
+        all that follow would look late for ever. What was known before that tick counts, or where nothing was, the
+        next message in time puts the lag right.
         """
         if own_step is None or self._own_step is None or not self._steps_per_tick:
             return
@@ -118,9 +121,11 @@ class Mailbox:
         if skipped_steps <= 0:
             return
         for peer, life in self._lives.items():
-            if life is not None:
-                least_lag_steps = life.least_lag_steps + skipped_steps
-                self._lives[peer] = msgspec.structs.replace(life, least_lag_steps=least_lag_steps)
+            if life is not None and life.message_tick == tick - 1:
+                settled_lag_steps = life.settled_lag_steps
+                if settled_lag_steps is None:
+                    settled_lag_steps = life.least_lag_steps + skipped_steps
+                self._lives[peer] = msgspec.structs.replace(life, least_lag_steps=settled_lag_steps)
 
     def accept(self, arrival: Arrival, tick: int, own_step: int | None = None) -> MessageFault | None:
         """Keep the message in `arrival` as received at `tick`, or count and return why it is dropped.
@@ -237,12 +242,21 @@ def _lived_on(life: _Life | None, message: PeerMessage, tick: int, own_step: int
     is_same = life is not None and life.boot_id == message.boot_id
     if message.step > HELLO_STEP:
         lag_steps = 0 if own_step is None else own_step - message.step
-        least_lag_steps = lag_steps
+        least_lag_steps, settled_lag_steps = lag_steps, None
         # A step that goes back is that of a restarted cabinet, whose steps have another beginning.
         if is_same and life is not None and life.message is not None and life.message.step < message.step:
             least_lag_steps = min(life.least_lag_steps, lag_steps)
+            settled_lag_steps = life.settled_lag_steps if life.message_tick == tick else life.least_lag_steps
         return _Life(
-            message.boot_id, message.seq, tick, message, tick, lag_steps, least_lag_steps, arrival_step=own_step
+            boot_id=message.boot_id,
+            seq=message.seq,
+            heard_tick=tick,
+            message=message,
+            message_tick=tick,
+            lag_steps=lag_steps,
+            least_lag_steps=least_lag_steps,
+            settled_lag_steps=settled_lag_steps,
+            arrival_step=own_step,
         )
     if is_same and life is not None:
         return msgspec.structs.replace(life, seq=message.seq, heard_tick=tick)
