@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor_spec import ActorSpec, SiteSpec
 
+EDGE_LAYERS = ("edge_layer.weight", "edge_layer.bias", "edge_score.weight", "edge_score.bias")
+"""The edge posterior of every network that has one."""
+
 ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """The outputs of the contract in its order: stage logits, next hidden state, mask probability, mask, hyper-action."""
 
@@ -80,12 +83,18 @@ class Actor(nn.Module, ABC):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """The last layer before the scores."""
 
+    @abstractmethod
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Weight and bias of each layer of the edge posterior, in turn; nothing where there is none."""
+
 
 class Network(Actor):
     """One set of weights, which all intersections share as it stands; the forward pass is that of the contract."""
 
     score_names: ClassVar[tuple[str, ...]]
     """Names of the parameters of the last layer."""
+    edge_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters of the edge posterior, in the order of `edge_parameters`."""
 
     @abstractmethod
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Any:  # noqa: ANN401
@@ -126,6 +135,10 @@ class Network(Actor):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of `score_names`."""
         return tuple(self.get_parameter(name) for name in self.score_names)
+
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of `edge_names`."""
+        return tuple(self.get_parameter(name) for name in self.edge_names)
 
 
 class SharedActing(NamedTuple):
