@@ -10,8 +10,8 @@ from trainer_towns import make_episode, random_views
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.units import IntersectionId
-from phasemesh.trainer.cloning import clone, renew_edges, sharpen, wanted
 from phasemesh.trainer.actor_spec import ActorSpec, SharingKind, SiteSpec
+from phasemesh.trainer.cloning import clone, renew_edges, sharpen, wanted
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Lesson, batches, replay
 from phasemesh.trainer.networks import UniversalActor
