@@ -92,7 +92,7 @@ class QueueCity:
         """Vehicles that wait or travel, [cities]."""
         travelling = self._travelling[:, :, :-1].reshape(-1, TURN_COUNT, self.cities, len(self.roads.turns))
         on_the_road: Numbers = np.count_nonzero(travelling, axis=(0, 1, 3))
-        return on_the_road + self.counts().sum(axis=(1, 2))
+        return np.asarray(on_the_road + self.counts().sum(axis=(1, 2)))
 
     def advance(self, stages: Numbers, steps: int | None = None) -> None:
         """Show `stages` [cities, crossings] for one interval, or for so many steps."""
