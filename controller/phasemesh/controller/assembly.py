@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from phasemesh.contract.errors import BundleError
+from phasemesh.contract.hyper_profile import HyperProfile
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.site import Pace, SiteFile, SiteIntersection
 from phasemesh.contract.tensors import PolicyFault
@@ -33,6 +34,10 @@ class LoadedPolicy(msgspec.Struct, frozen=True):
 
     bundle: LoadedBundle | None
     policy: Policy | PolicyFault
+
+    def usual_hyper(self, name: IntersectionId) -> HyperProfile | None:
+        """The usual hyper-action of the intersection `name`, where the bundle knows it."""
+        return self.bundle.manifest.hyper_profiles.get(name) if self.bundle else None
 
 
 def load_policy(site: SiteFile, name: IntersectionId) -> LoadedPolicy:

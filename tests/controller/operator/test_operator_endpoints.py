@@ -153,6 +153,7 @@ def test_healthz_passes_when_all_is_well(desk: Desk) -> None:
         "neighbours:fresh",
         "neighbours:hearing",
         "recorder:lost",
+        "hyper_action:drift",
     }
 
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from phasemesh.contract.observation import HYPER_SIZE
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor_spec import ActorSpec, SiteSpec
+from phasemesh.trainer.layout import Layout
 
 EDGE_LAYERS = ("edge_layer.weight", "edge_layer.bias", "edge_score.weight", "edge_score.bias")
 """The edge posterior of every network that has one."""
@@ -49,6 +51,9 @@ class Acting(Protocol):
     ) -> Decided:
         """One tick; with a `temperature` the hard mask passes the gradient of the relaxed one."""
 
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """The weights over value heads [..., k] that go with the recurrent states after a tick, `hidden` [..., H]."""
+
 
 class Exported(NamedTuple):
     """One policy of a bundle: whom it is for (nobody means everybody), and the sizes that its graph is bound to."""
@@ -87,6 +92,9 @@ class Actor(nn.Module, ABC):
     def edge_parameters(self) -> tuple[Tensor, ...]:
         """Weight and bias of each layer of the edge posterior, in turn; nothing where there is none."""
 
+    def settle(self, layout: Layout) -> None:
+        """After an update: what neighbours of `layout` have to agree on among each other."""
+
 
 class Network(Actor):
     """One set of weights, which all intersections share as it stands; the forward pass is that of the contract."""
@@ -114,6 +122,10 @@ class Network(Actor):
         temperature: float | None = None,
     ) -> Decided:
         """As in `Acting`; `site` [..., E] is the embedding of the site, zeros if None."""
+
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`; even where there is nothing to weigh."""
+        return hidden.new_full((*hidden.shape[:-1], HYPER_SIZE), 1.0 / HYPER_SIZE)
 
     @abstractmethod
     def fixed_sizes(self, site: SiteSpec) -> dict[str, int]:
@@ -166,3 +178,7 @@ class SharedActing(NamedTuple):
         return self.network.decide(
             encoded, stage_state, legal, valid, noise, hidden, self.site, temperature=temperature
         )
+
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`."""
+        return self.network.hyper(hidden)
