@@ -1,1 +1,1 @@
-"""The look-up of a situation before the policy is trusted."""
+"""Dual memory: which situations count as one, what was learned of them, and the look-up of a decision."""
