@@ -9,6 +9,7 @@ import structlog
 from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.clock import Clock
 from phasemesh.controller.ladder_table import Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.operator.snapshot import OperatorBoard, OperatorState
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.telemetry.event_codes import ANNOUNCED
@@ -40,6 +41,7 @@ class Announcer:
         self._writer = RecordWriter(records, header) if records else None
         self._events = EventLog(header)
         self._fault = self._state_fault = ""
+        self._memory: MemoryState | None = None
         self._record: TickRecord | None = None
         self._record_ns: MonoNs | None = None
 
@@ -61,9 +63,18 @@ class Announcer:
                 adapter_error="driver" if record.applied is None else "",
                 drops=drop_counts(self._mailbox.faults),
                 store_write_errors=self._writer.lost if self._writer else 0,
+                memory=self._memory,
             )
         )
         self.show()
+
+    def note_memory(self, state: MemoryState) -> None:
+        """What the memory of the agent is after the tick that ends now; alarms are told when they are news."""
+        before = self._memory.alarms if self._memory else ()
+        for alarm in state.alarms:
+            if alarm not in before:
+                log.warning("memory alarm", intersection=self._header.intersection.id, alarm=alarm.value)
+        self._memory = state
 
     def note_fault(self, fault: str) -> None:
         """The driver gave no snapshot; told to the log when it is news, since a dead cabinet is asked on and on."""
@@ -94,6 +105,7 @@ class Announcer:
                 state_fault=self._state_fault,
                 events=self._events.events,
                 speed=self._speed,
+                memory=self._memory,
             )
         )
 
