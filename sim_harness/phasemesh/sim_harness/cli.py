@@ -25,7 +25,7 @@ EXIT_FAILED = 1
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room to `app`."""
-    for command in (run, compare, scenarios, bench, torture, soak):
+    for command in (run, compare, scenarios, bench, torture, soak, reproduce):
         app.command(command.__name__)(command)
 
 
@@ -151,6 +151,22 @@ def bench(
     text = run_benchmarks(_names(parts), _names(maps))
     if out is not None:
         out.write_text(text, encoding="utf-8")
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Of the paper.")],
+    out: Annotated[Path, typer.Option(help="Folder for results and report; a second call goes on there.")] = Path(
+        "reproduction"
+    ),
+    seeds: Annotated[int, typer.Option(help="How many seeds, from 1 on.", min=1)] = 30,
+    scale: Annotated[float, typer.Option(help="Share of the full size to play, for a first look.")] = 1.0,
+) -> None:
+    """Repeat the experiments of a paper and report its figures beside ours, with what holds and what does not."""
+    require_sim()
+    from phasemesh.sim_harness.reproduce import ReproductionRequest, run_reproduction  # noqa: PLC0415 (as in run)
+
+    page = run_reproduction(name, ReproductionRequest(out=out, seeds=seeds, scale=scale))
+    typer.echo(f"report: {page}")
 
 
 def torture(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from phasemesh.controller.memory.rewards import (
     normalised_entropy_reward,
     weighted_entropy,
 )
-from phasemesh.controller.memory.sarsa import SarsaRule
+from phasemesh.controller.memory.sarsa import MemorySize, SarsaRule
 from phasemesh.sim_harness.eight_stages import eight_stage_crossing
 
 LAYOUT = layout_of(eight_stage_crossing())
@@ -54,7 +54,7 @@ def test_d10_entropy_of_the_example() -> None:
 @given(path=st.lists(counts_12, min_size=2, max_size=8))
 def test_d10_entropy_telescopes(path: list[np.ndarray]) -> None:
     """Its sum over time is the difference between the last and the first."""
-    total = sum(float(entropy_reward(before, after)) for before, after in zip(path, path[1:], strict=False))
+    total = sum(float(entropy_reward(before, after)) for before, after in pairwise(path))
 
     assert total == pytest.approx(float(weighted_entropy(path[-1]) - weighted_entropy(path[0])), abs=1e-6)
 
@@ -62,8 +62,7 @@ def test_d10_entropy_telescopes(path: list[np.ndarray]) -> None:
 @given(before=counts_12, after=counts_12, seed=st.integers(0, 99))
 def test_d10_no_reward_depends_on_the_order_of_movements(before: np.ndarray, after: np.ndarray, seed: int) -> None:
     """Turned with its intersection, a change of counts is worth the same; a memory may then share it."""
-    order = list(range(12))
-    random.Random(seed).shuffle(order)
+    order = np.random.default_rng(seed).permutation(12)
 
     for reward in REWARDS.values():
         assert float(reward(before, after)) == pytest.approx(float(reward(before[order], after[order])))
@@ -161,3 +160,12 @@ def test_d11_an_average_that_is_shared_again_stays_as_it_is(tables: list[dict[by
     assert [entry.q for entry in averaged_ltm(held[::-1]).values()] == pytest.approx(
         [once[key].q for key in averaged_ltm(held[::-1])]
     )
+
+
+def test_sizes_are_counted_in_numbers_as_the_paper_does_and_in_bytes() -> None:
+    """Three numbers a long-term entry, one a stage otherwise; keys cost bytes in every table."""
+    size = MemorySize(ltm=2, stm=1)
+
+    assert size.numbers(8) == 3 * 2 + 8
+    assert size.packed_bytes(12, 8) == 2 * (12 + 1 + 8) + 12 + 64
+    assert MemorySize(q=1).packed_bytes(12, 8) == 76
