@@ -40,6 +40,14 @@ class Pace(StrEnum):
     REALTIME = "realtime"
 
 
+class MemoryMode(StrEnum):
+    """Whether an agent remembers: not at all, in the shadow of its policy, or with a say where it has earned one."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
 class AdapterKind(StrEnum):
     """Drivers that a site may name; the key of each adapter file."""
 
@@ -85,6 +93,7 @@ class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: dict[IntersectionId, PeerAddress]
     step_s: float = 1.0
     allows_plain_http: bool = False
+    memory: MemoryMode = MemoryMode.OFF
 
     @property
     def steps_per_tick(self) -> int:

@@ -14,7 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.site import SITE_FORMAT, AdapterKind, Pace, PeerAddress, PlanKind, SiteFile, SiteIntersection
+from phasemesh.contract.site import (
+    SITE_FORMAT,
+    AdapterKind,
+    MemoryMode,
+    Pace,
+    PeerAddress,
+    PlanKind,
+    SiteFile,
+    SiteIntersection,
+)
 from phasemesh.contract.timing import PROFILES, TimingProfile, stage_timings
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.seal import seal
@@ -56,6 +65,7 @@ class SiteOptions(msgspec.Struct, frozen=True, kw_only=True):
     step_s: float = 1.0
     plan: PlanKind = DEFAULT_PLAN
     has_operators: bool = True
+    memory: MemoryMode = MemoryMode.OFF
 
 
 def find_profile(name: str) -> TimingProfile:
@@ -112,6 +122,7 @@ def _site(options: SiteOptions, keypairs: dict[IntersectionId, KeyPair], ports: 
         seed=options.seed,
         directory=directory,
         step_s=options.step_s,
+        memory=options.memory,
     )
 
 

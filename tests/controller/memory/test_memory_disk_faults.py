@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from memory_factories import IDENTITY, MOVEMENTS, filled_store, make_entries
+from phasemesh.controller.memory.contents import Changes
 from phasemesh.controller.memory.entries import LtmEntry
-from phasemesh.controller.memory.store import Changes, MemoryStore
+from phasemesh.controller.memory.store import MemoryStore
 from phasemesh.controller.memory.store_writer import StoreWriter
 
 TESTS = Path(__file__).parents[2]
@@ -25,7 +26,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from memory_factories import IDENTITY, MOVEMENTS, make_entries
-from phasemesh.controller.memory.store import Changes, MemoryStore
+from phasemesh.controller.memory.contents import Changes
+from phasemesh.controller.memory.store import MemoryStore
 store = MemoryStore(Path(sys.argv[1]), IDENTITY, MOVEMENTS)
 store.open()
 items = list(make_entries(6000).items())
@@ -64,7 +66,8 @@ import resource, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from memory_factories import IDENTITY, MOVEMENTS, make_entries
-from phasemesh.controller.memory.store import Changes, MemoryStore
+from phasemesh.controller.memory.contents import Changes
+from phasemesh.controller.memory.store import MemoryStore
 from phasemesh.controller.memory.store_writer import StoreWriter
 
 def until(holds):

@@ -28,6 +28,7 @@ from phasemesh.controller.memory.rows import (
 from phasemesh.controller.memory.trials import Trial
 
 DIGEST = IDENTITY.digest()
+NOISE = Random(1).randbytes(200_000)  # noqa: S311 (repeatable)
 ENTRIES = st.builds(
     LtmEntry,
     stage=st.integers(0, 15),
@@ -51,7 +52,7 @@ def test_an_entry_comes_back_from_its_row_as_it_is_kept(key: bytes, entry: LtmEn
 
 def test_a_trial_comes_back_from_its_row() -> None:
     """All of its fields are kept."""
-    key, trial = b"\x01" * MOVEMENTS, Trial(7, -2.5, 1.5, 3, 4, True, 0.25, 5, 99.0)
+    key, trial = b"\x01" * MOVEMENTS, Trial(7, -2.5, 3, 4, True, 0.25, 5, 99.0)
 
     assert trial_of(trial_row(DIGEST, key, trial)) == (key, trial)
 
@@ -121,4 +122,4 @@ def test_nothing_is_found_in_noise_and_in_cut_rows(tmp_path: Path) -> None:
     start = data.index(key)
 
     assert list(carved(data[: start + 20], Table.LTM, DIGEST, MOVEMENTS)) == []
-    assert list(carved(Random(1).randbytes(200_000), Table.LTM, DIGEST, MOVEMENTS)) == []
+    assert list(carved(NOISE, Table.LTM, DIGEST, MOVEMENTS)) == []

@@ -11,8 +11,11 @@ import msgspec
 import pytest
 
 from memory_factories import IDENTITY, MOVEMENTS, filled_store, make_entries, make_trials
+from phasemesh.controller.memory.contents import Changes
 from phasemesh.controller.memory.rows import StoreIdentity
-from phasemesh.controller.memory.store import MAX_ASIDE, MIGRATIONS, SCHEMA, Changes, MemoryStore, Opening
+from phasemesh.controller.memory.store import MAX_ASIDE, MIGRATIONS, SCHEMA, MemoryStore, Opening
+
+NOISE = Random(1).randbytes(20_000)  # noqa: S311 (repeatable)
 
 
 def _opened(path: Path, identity: StoreIdentity = IDENTITY) -> Opening:
@@ -134,7 +137,7 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
     assert len(MIGRATIONS) == SCHEMA == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", Random(1).randbytes(20_000), b"SQLite format 3\x00" + b"\0" * 84])
+@pytest.mark.parametrize("content", [b"", b"garbage", NOISE, b"SQLite format 3\x00" + b"\0" * 84])
 def test_d18_a_torn_file_is_set_aside_and_control_goes_on(path: Path, content: bytes) -> None:
     """A file without a readable row leads to an empty memory that can be written; damage is told."""
     path.parent.mkdir()
@@ -158,7 +161,7 @@ def test_d18_a_flipped_bit_loses_one_row_at_most(path: Path) -> None:
     trials = make_trials(list(entries)[:100])
     filled_store(path, entries, trials)
     whole = path.read_bytes()
-    draws = Random(4)
+    draws = Random(4)  # noqa: S311 (repeatable)
     bits = [*range(0, 800, 13), *(draws.randrange(8 * len(whole)) for _ in range(60))]
     lost = 0
     for bit in bits:

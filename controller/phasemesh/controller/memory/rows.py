@@ -22,6 +22,8 @@ Value = int | bytes
 Row = tuple[Value, ...]
 
 _ESTIMATE = struct.Struct("<fff")
+_RETURNS = struct.Struct("<ff")
+_PACKED = {"estimate": _ESTIMATE, "returns": _RETURNS}
 _INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 """Bytes of an integer by its serial type in SQLite's record format; types 8 and 9 are the numbers 0 and 1."""
 _INTEGER_TYPES = re.escape(bytes(_INTEGER_SIZES))
@@ -38,9 +40,9 @@ class Table(StrEnum):
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.LTM: ("key", "stage", "estimate", "n", "updated_at", "checksum"),
-    Table.TRIAL: ("key", "estimate", "n", "wins", "losses", "promoted", "drift_n", "updated_at", "checksum"),
+    Table.TRIAL: ("key", "returns", "n", "wins", "losses", "promoted", "drift_n", "updated_at", "checksum"),
 }
-"""`estimate` is three little-endian single precision numbers: q, mean, m2 of an entry; mean, m2, drift of a trial.
+"""Little-endian single precision numbers: `estimate` holds q, mean and m2, `returns` mean and drift.
 
 `updated_at` is in whole seconds. `checksum` is signed, so that it has four bytes and no more.
 """
@@ -94,9 +96,9 @@ def ltm_row(digest: bytes, key: bytes, entry: LtmEntry) -> Row:
 
 def trial_row(digest: bytes, key: bytes, trial: Trial) -> Row:
     """The row of `trial` in the store of the identity `digest`."""
-    estimate = _ESTIMATE.pack(trial.mean, trial.m2, trial.drift)
+    returns = _RETURNS.pack(trial.mean, trial.drift)
     counts = (trial.n, trial.wins, trial.losses, int(trial.is_promoted), trial.drift_n)
-    values = (key, estimate, *counts, int(trial.updated_at_s))
+    values = (key, returns, *counts, int(trial.updated_at_s))
     return (*values, checksum(Table.TRIAL, digest, values))
 
 
@@ -120,12 +122,11 @@ def entry_of(row: Row) -> tuple[bytes, LtmEntry]:
 
 def trial_of(row: Row) -> tuple[bytes, Trial]:
     """Key and trial of an intact row of `trial`."""
-    key, estimate, n, wins, losses, promoted, drift_n, updated_at, _ = row
-    mean, m2, drift = _ESTIMATE.unpack(_bytes(estimate))
+    key, returns, n, wins, losses, promoted, drift_n, updated_at, _ = row
+    mean, drift = _RETURNS.unpack(_bytes(returns))
     return _bytes(key), Trial(
         n=_int(n),
         mean=mean,
-        m2=m2,
         wins=_int(wins),
         losses=_int(losses),
         is_promoted=bool(promoted),
@@ -163,7 +164,9 @@ def _header(table: Table, key_bytes: int) -> bytes:
 
 
 def _column(name: str) -> bytes:
-    return re.escape(bytes([12 + 2 * _ESTIMATE.size])) if name == "estimate" else b"[" + _INTEGER_TYPES + b"]"
+    if name in _PACKED:
+        return re.escape(bytes([12 + 2 * _PACKED[name].size]))
+    return b"[" + _INTEGER_TYPES + b"]"
 
 
 def _varint(number: int) -> bytes:

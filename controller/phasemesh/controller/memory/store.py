@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from phasemesh.controller.access.private_file import PRIVATE_MODE
+from phasemesh.controller.memory.contents import Changes, Contents
 from phasemesh.controller.memory.entries import LtmEntry
 from phasemesh.controller.memory.rows import (
     COLUMNS,
@@ -41,7 +42,7 @@ BUSY_S = 2.0
 _LTM = """CREATE TABLE ltm(key BLOB PRIMARY KEY, stage INTEGER NOT NULL, estimate BLOB NOT NULL, n INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"""
 _META = "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_TRIAL = """CREATE TABLE trial(key BLOB PRIMARY KEY, estimate BLOB NOT NULL, n INTEGER NOT NULL, wins INTEGER NOT NULL,
+_TRIAL = """CREATE TABLE trial(key BLOB PRIMARY KEY, returns BLOB NOT NULL, n INTEGER NOT NULL, wins INTEGER NOT NULL,
     losses INTEGER NOT NULL, promoted INTEGER NOT NULL, drift_n INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     checksum INTEGER NOT NULL) WITHOUT ROWID"""
 MIGRATIONS: tuple[tuple[str, ...], ...] = ((_META, _LTM), (_TRIAL,))
@@ -49,23 +50,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = ((_META, _LTM), (_TRIAL,))
 SCHEMA = len(MIGRATIONS)
 _IDENTITY = "identity"
 _DAMAGE_CODES = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-class Contents(msgspec.Struct, frozen=True):
-    """What a store holds, by key."""
-
-    entries: dict[bytes, LtmEntry] = {}
-    trials: dict[bytes, Trial] = {}
-
-
-class Changes(msgspec.Struct, frozen=True):
-    """What one commit writes, by key; None removes."""
-
-    entries: dict[bytes, LtmEntry | None] = {}
-    trials: dict[bytes, Trial | None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.entries or self.trials)
 
 
 Kept = TypeVar("Kept", LtmEntry, Trial)
@@ -345,7 +329,7 @@ def _contents(rows: Mapping[Table, Sequence[Row]]) -> Contents:
     trials: dict[bytes, Trial] = {}
     for key, trial in map(trial_of, rows[Table.TRIAL]):
         before = trials.get(key)
-        if _is_sound(trial.drift, trial.mean, trial.m2) and (before is None or _age_order(before) < _age_order(trial)):
+        if _is_sound(trial.drift, trial.mean, 0.0) and (before is None or _age_order(before) < _age_order(trial)):
             trials[key] = trial
     return Contents(entries, trials)
 

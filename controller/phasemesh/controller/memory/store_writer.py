@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from phasemesh.controller.memory.store import Changes, MemoryStore
+from phasemesh.controller.memory.contents import Changes
+from phasemesh.controller.memory.store import MemoryStore
 
 RETRY_S = 60.0
 """Time between two tries to write what a full or broken disk has refused, in seconds."""

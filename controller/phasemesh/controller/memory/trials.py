@@ -11,7 +11,7 @@ WIN_Z = 1.64
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """The record of one key: returns of the policy's own decisions there (`n`, `mean`, `m2`), and the trial of memory.
+    """The record of one key: returns of the policy's own decisions there (`n`, `mean`), and the trial of memory.
 
     `wins` and `losses` count what memory's stage was worth against the policy's, in shadow and live. `drift` is the
     recent mean of what memory's value was off by, `drift_n` how many errors it is made of. `updated_at_s` is in
@@ -20,7 +20,6 @@ class Trial(msgspec.Struct, frozen=True):
 
     n: int = 0
     mean: float = 0.0
-    m2: float = 0.0
     wins: int = 0
     losses: int = 0
     is_promoted: bool = False
