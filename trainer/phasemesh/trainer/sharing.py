@@ -28,6 +28,9 @@ from phasemesh.trainer.stacked import Stacked, StackedActing
 _FIRST_SPREAD = 0.5
 """Standard deviation of an embedding before training."""
 
+_FIRST_HYPER_SPREAD = 8.0
+"""By how much the scores of the hyper-action are spread before training."""
+
 
 class IndexedActor(Actor):
     """One set of weights and an embedding of each site, learned with them; an unknown site has zeros."""
@@ -157,6 +160,17 @@ def _critic_each(spec: ActorSpec) -> Critic:
     return SeparateCritics(spec.sites)
 
 
+def _weighing(spec: ActorSpec) -> Actor:
+    """An embedding of each site, and a hyper-action that tells sites apart from the beginning.
+
+    As it is drawn it is so even that all heads learn the same thing and nothing is left to weigh.
+    """
+    actor = IndexedActor(spec)
+    with torch.no_grad():
+        actor.network.get_parameter("hyper_score.weight").mul_(_FIRST_HYPER_SPREAD)
+    return actor
+
+
 class Sharing(NamedTuple):
     """One way of sharing: what makes actor and critic of a spec, and what they have to know of sites.
 
@@ -214,7 +228,7 @@ class SeparateCritics(Critic):
 SHARINGS: dict[SharingKind, Sharing] = {
     SharingKind.FULL: Sharing(_shared, _one_critic),
     SharingKind.INDEX: Sharing(IndexedActor, _one_critic, tells_sites_apart=True),
-    SharingKind.HYPER: Sharing(IndexedActor, _several_heads, tells_sites_apart=True),
+    SharingKind.HYPER: Sharing(_weighing, _several_heads, tells_sites_apart=True),
     SharingKind.WIDE: Sharing(_shared, _one_critic),
     SharingKind.CONSENSUS: Sharing(ConsensusActors, _critic_each, tells_sites_apart=True, keeps_sites_apart=True),
     SharingKind.NONE: Sharing(SeparateActors, _critic_each, tells_sites_apart=True, keeps_sites_apart=True),
