@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phasemesh.sim_harness.bench import Figure
 from phasemesh.trainer.extras import what_training_needs
@@ -42,7 +42,7 @@ def sharing_figures(_maps: Sequence[str]) -> Iterator[Figure]:
         core, taken_s = learner.core, update_s(learner, intersections)
         actor, critic = (sum(each.numel() for each in part.parameters()) for part in (core.actor, core.critic))
         yield Figure(
-            f"{core.recipe.sharing.kind} ({name}), {len(intersections)} signals: parameters of actor, critic; update, s",
+            f"{core.recipe.sharing.kind} ({name}), {len(intersections)} signals: parameters, the critic's; update, s",
             f"{actor:,}, {critic:,}; {taken_s:.2f}",
             "reported",
             holds=True,
@@ -81,7 +81,7 @@ def slope_of(found: Mapping[int, float]) -> float:
     points = [(math.log(signals), math.log(taken_s)) for signals, taken_s in found.items()]
     mean_x, mean_y = (sum(each) / len(points) for each in zip(*points, strict=True))
     spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    return float(sum((x - mean_x) * (y - mean_y) for x, y in points) / spread)
 
 
 def make_learner(recipe_name: str, intersections: Sequence[Intersection]) -> Learner:
@@ -126,8 +126,9 @@ def random_episode(learner: Learner, intersections: Sequence[Intersection]) -> E
     for tick in range(TICKS):
         rollout.decide({each.id: _random_view(each, random) for each in intersections}, step=2 * tick)
         rollout.reward(-random.random(len(intersections), dtype=np.float32))
+    recorded: dict[str, Any] = rollout.recorded()
     figures = dict.fromkeys(("mean_delay_s", "wall_s", "cpu_s", "simulation_cpu_s"), 1.0)
-    return Episode(plan=plan, layout=layout, **rollout.recorded(), **figures, monitor_trips=0)
+    return Episode(plan=plan, layout=layout, **recorded | figures, monitor_trips=0)
 
 
 def _random_view(intersection: Intersection, random: np.random.Generator) -> AgentView:
