@@ -80,11 +80,11 @@ def orderings(cells: Cells) -> list[Ordering]:
         _less(cells, (column, reward), (column, _D), side)
         for side in SIDES
         for reward in (_E, _F)
-        for column in _columns(side)
+        for column in columns_of(side)
     ]
     found += [_twice_as_many(cells, reward) for reward in (_E, _F)]
     found += [_flatter(cells, column, side) for side in SIDES for column in ("Simple", "Complex")]
-    found += [_close(cells, column, side) for side in SIDES for column in _columns(side)]
+    found += [_close(cells, column, side) for side in SIDES for column in columns_of(side)]
     found.append(_less(cells, ("Complex", _D), ("Complex + communication", _D), 3))
     found.append(_less(cells, ("Complex + communication", _D), ("Complex", _D), 5))
     return found
@@ -93,7 +93,8 @@ def orderings(cells: Cells) -> list[Ordering]:
 _PAIRS_OF_ONE = (("No memory", "Simple"), ("Simple", "Complex"))
 
 
-def _columns(side: int) -> tuple[str, ...]:
+def columns_of(side: int) -> tuple[str, ...]:
+    """The columns of table II for a grid; one crossing has nobody to communicate with."""
     return tuple(COLUMNS)[: len(PAPER_W[side, _D])]
 
 
