@@ -9,8 +9,8 @@ import pytest
 
 from phasemesh.controller.memory.rewards import RewardKind
 from phasemesh.controller.memory.variants import VARIANTS
-from phasemesh.sim_harness.dmil.cells import EXPERIMENTS, MAIN, Cell, Laboratory, shortened
-from phasemesh.sim_harness.dmil.orderings import SIDES, cell_of, column_variant
+from phasemesh.sim_harness.dmil.cells import EXPERIMENTS, MAIN, Cell, Dummies, play_cell, shortened
+from phasemesh.sim_harness.dmil.orderings import cell_of, column_variant
 from phasemesh.sim_harness.reproduce import CELLS, ReproductionRequest, run_reproduction
 
 pytestmark = pytest.mark.sumo
@@ -26,23 +26,23 @@ def test_d16_d17_a_small_look_makes_the_whole_page_and_a_second_call_plays_nothi
 
     again = run_reproduction("dmil", request).read_text(encoding="utf-8")
 
-    assert len(cells) == len(VARIANTS) * len(SIDES) + 12 * len(EXPERIMENTS)
+    assert len(cells) == len(VARIANTS) + 9 + 12 + 12 * len(EXPERIMENTS)
     assert [cell.stat().st_mtime_ns for cell in cells] == stamps
     assert again.partition("<img")[0] == text.partition("<img")[0]
     assert text.count("<img") == 3
     for part in ("Table II", "Orderings", "Why:", "Figure 4", "Figure 5", "Growth", "0.21 ± 0.1", "0.04 of the full"):
         assert part in text
-    assert all(f"{side}x{side} {name}" in text for name in VARIANTS for side in SIDES)
+    assert all(f"3x3 {name}" in text for name in VARIANTS)
 
 
 @pytest.fixture(scope="module")
 def cells() -> dict[tuple[str, int], Cell]:
     """Three seeds of two columns on the 3x3 grid, each trained for a tenth of the full time."""
     setting = msgspec.structs.replace(MAIN, episodes=20)
-    laboratory = Laboratory(setting, [1, 2, 3])
+    dummies = Dummies([1, 2, 3])
     rewards = (RewardKind.DEFAULT, RewardKind.ENTROPY)
     variants = [column_variant(column, reward) for reward in rewards for column in ("No memory", "Complex")]
-    return {(variant.name, 3): laboratory.play(variant, 3) for variant in variants}
+    return {(variant.name, 3): play_cell(dummies, setting, variant, 3) for variant in variants}
 
 
 def test_d17_arrivals_never_fall_and_memory_begins_with_the_prior(cells: dict[tuple[str, int], Cell]) -> None:
@@ -74,6 +74,6 @@ def test_a_scale_shortens_plays_and_training_to_whole_intervals() -> None:
     """Never to nothing."""
     short = shortened(MAIN, 0.033)
 
-    assert (short.rules.steps, short.episodes) == (20, 7)
+    assert (short.rules.steps, short.episodes) == (20, 3)
     assert shortened(MAIN, 1.0) == MAIN
     assert shortened(MAIN, 1e-6).episodes == 1

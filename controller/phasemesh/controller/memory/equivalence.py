@@ -150,6 +150,9 @@ class Equivalence(msgspec.Struct, frozen=True, dict=True):
         return self.situations(np.array([counts], dtype=np.int64))[0]
 
     def _candidates(self, own: bytes, bits: int, reached: Sequence[tuple[bytes, int]]) -> tuple[Match, ...]:
+        if len(self._movement_sources) == 1:
+            others = {key for key, _turned in reached} - {own}
+            return (Match(own, 0, 1), *[Match(key, 0, 1, 1) for key in sorted(others)])
         turns: dict[bytes, int] = {}
         symmetries: dict[bytes, int] = {}
         for key, turned in reached:

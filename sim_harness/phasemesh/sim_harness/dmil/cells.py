@@ -77,41 +77,44 @@ def shortened(setting: Setting, scale: float) -> Setting:
     return msgspec.structs.replace(setting, rules=rules, episodes=max(1, round(setting.episodes * scale)))
 
 
-class Laboratory:
-    """Plays cells of one setting; priors and filled tables of the reward that is being played are kept."""
+class Dummies:
+    """Trained dummies and tables filled from them, shared by all settings that train alike."""
 
-    def __init__(self, setting: Setting, seeds: Sequence[int]) -> None:
-        self.setting, self.seeds = setting, tuple(seeds)
-        self._reward: RewardKind | None = None
-        self._priors: list[Prior] = []
-        self._filled: dict[tuple[TableKind, Abstraction], list[Table]] = {}
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds = tuple(seeds)
+        self._priors: dict[tuple[RewardKind, QueueRules, int], list[Prior]] = {}
+        self._filled: dict[tuple[RewardKind, QueueRules, int, TableKind, Abstraction], list[Table]] = {}
 
-    def play(self, variant: Variant, side: int) -> Cell:
-        """One cell, the prior trained first where it is not at hand."""
-        filled = self._tables(variant)
-        rules = self.setting.rules
-        samples = Play(variant, side, self.seeds, rules, copied_tables(filled, side)).run()
-        measured = next((each for each in samples if each.step >= MEASURED_AT_STEP), samples[-1])
-        arrived = np.maximum(np.array(measured.arrived_veh), 1)
-        return Cell(
-            variant=variant.name,
-            side=side,
-            waiting=tuple((np.array(measured.waited_steps) / arrived).tolist()),
-            arrived_veh=measured.arrived_veh,
-            known=float(np.mean(measured.known)),
-            keys_before=float(np.mean([_keys(table) for table in filled])),
-            series=_series(samples),
-        )
-
-    def _tables(self, variant: Variant) -> list[Table]:
-        if variant.reward is not self._reward:
-            training = msgspec.structs.replace(self.setting.rules, steps=MEASURED_AT_STEP, is_frozen=False)
-            self._priors = train_priors(variant.reward, self.seeds, training, self.setting.episodes)
-            self._reward, self._filled = variant.reward, {}
-        place = (variant.kind, variant.abstraction)
+    def tables(self, setting: Setting, variant: Variant) -> list[Table]:
+        """A table of `variant` a seed, to be copied and not to be changed."""
+        trained = (variant.reward, setting.rules.queues, setting.episodes)
+        place = (*trained, variant.kind, variant.abstraction)
+        if trained not in self._priors:
+            self._priors[trained] = self._train(setting, variant.reward)
         if place not in self._filled:
-            self._filled[place] = filled_tables(self._priors, variant, self.setting.rules)
+            self._filled[place] = filled_tables(self._priors[trained], variant, setting.rules)
         return self._filled[place]
+
+    def _train(self, setting: Setting, reward: RewardKind) -> list[Prior]:
+        rules = msgspec.structs.replace(setting.rules, steps=MEASURED_AT_STEP, is_frozen=False)
+        return train_priors(reward, self.seeds, rules, setting.episodes)
+
+
+def play_cell(dummies: Dummies, setting: Setting, variant: Variant, side: int) -> Cell:
+    """One cell, its dummies trained first where they are not at hand."""
+    filled = dummies.tables(setting, variant)
+    samples = Play(variant, side, dummies.seeds, setting.rules, copied_tables(filled, side)).run()
+    measured = next((each for each in samples if each.step >= MEASURED_AT_STEP), samples[-1])
+    arrived = np.maximum(np.array(measured.arrived_veh), 1)
+    return Cell(
+        variant=variant.name,
+        side=side,
+        waiting=tuple((np.array(measured.waited_steps) / arrived).tolist()),
+        arrived_veh=measured.arrived_veh,
+        known=float(np.mean(measured.known)),
+        keys_before=float(np.mean([_keys(table) for table in filled])),
+        series=_series(samples),
+    )
 
 
 def _keys(table: Table) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from phasemesh.controller.memory.rewards import RewardKind
 from phasemesh.controller.memory.variants import VARIANTS, Variant
-from phasemesh.sim_harness.dmil.cells import EXPERIMENTS, MAIN, Cell
+from phasemesh.sim_harness.dmil.cells import EXPERIMENTS, MAIN, MEASURED_AT_STEP, Cell
 from phasemesh.sim_harness.dmil.growth import (
     best_case,
     classes_needed,
@@ -20,8 +20,18 @@ from phasemesh.sim_harness.dmil.growth import (
     worst_before,
     worst_limit,
 )
-from phasemesh.sim_harness.dmil.orderings import COLUMNS, PAPER_W, SIDES, Cells, Ordering, cell_of, orderings
+from phasemesh.sim_harness.dmil.orderings import (
+    COLUMNS,
+    PAPER_W,
+    SIDES,
+    Cells,
+    Ordering,
+    cell_of,
+    columns_of,
+    orderings,
+)
 from phasemesh.sim_harness.dmil.plots import Line, lines_png, ratios_png
+from phasemesh.sim_harness.dmil.prior import EPISODES
 from phasemesh.sim_harness.report.page import heading, page, paragraph, picture, table
 from phasemesh.sim_harness.reproduce import ReproductionRequest
 
@@ -62,9 +72,11 @@ def waiting_table(cells: Cells) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
     for side in SIDES:
         for reward in RewardKind:
             paper = PAPER_W[side, reward]
-            ours = [_spread(cell_of(cells, column, reward, side).waiting) for column in COLUMNS]
-            said = [f"{mean:g} ± {spread:g}" for mean, spread in paper] + ["-"] * (len(COLUMNS) - len(paper))
-            rows.append((f"{side}x{side} {reward}", *(f"{a} ({b})" for a, b in zip(ours, said, strict=True))))
+            shown = [
+                f"{_spread(cell_of(cells, column, reward, side).waiting)} ({mean:g} ± {spread:g})"
+                for column, (mean, spread) in zip(columns_of(side), paper, strict=True)
+            ]
+            rows.append((f"{side}x{side} {reward}", *shown, *["-"] * (len(COLUMNS) - len(shown))))
     return ("grid, reward", *COLUMNS), rows
 
 
@@ -98,10 +110,7 @@ def _figures(cells: Cells) -> list[str]:
     by_reward = [_arrivals(cell_of(cells, "Complex", reward, 5), reward) for reward in RewardKind]
     by_column = [_arrivals(cell_of(cells, column, RewardKind.ENTROPY, 5), column) for column in COLUMNS]
     panels = [("complex, by reward", by_reward), ("entropy, by architecture", by_column)]
-    sizes = [
-        (f"{side}x{side}", [_keys(cell_of(cells, column, RewardKind.ENTROPY, side), column) for column in COLUMNS])
-        for side in SIDES
-    ]
+    sizes = [(f"{side}x{side}", [_keys(cells, column, side) for column in columns_of(side)]) for side in SIDES]
     return [
         heading("Figure 4: arrivals on 5x5"),
         picture(
@@ -116,8 +125,9 @@ def _arrivals(cell: Cell, label: str) -> Line:
     return Line(label, tuple(map(float, cell.series.steps)), cell.series.arrived_veh)
 
 
-def _keys(cell: Cell, label: str) -> Line:
-    return Line(label, (0.0, *map(float, cell.series.steps)), (cell.keys_before, *cell.series.keys))
+def _keys(cells: Cells, column: str, side: int) -> Line:
+    cell = cell_of(cells, column, RewardKind.ENTROPY, side)
+    return Line(column, (0.0, *map(float, cell.series.steps)), (cell.keys_before, *cell.series.keys))
 
 
 def _growth_parts() -> list[str]:
@@ -172,8 +182,8 @@ def _readings() -> list[str]:
         "Open in the paper, chosen here: discharge 1 vehicle a step and lane, travel 10 steps, learning rate 0.1, "
         "short-term memory of 20 keys, half of it staged, exchange every 100 steps, margin of 5 %.",
         "The paper's random stages are kept: 0.4 for memories, 0.6 for SARSA, and everywhere where nothing is known.",
-        "The dummy learns 200 episodes of 300 steps at a single crossing; every agent begins with its values, a dual "
-        "memory with the best stage of each situation.",
+        f"The dummy learns {EPISODES} episodes of {MEASURED_AT_STEP} steps at a single crossing; every agent begins "
+        "with its values, a dual memory with the best stage of each situation.",
         "Bytes are those of packed rows: 12 for a key, 1 for a stage, 8 for a value.",
     )
     return [heading("Readings"), *(paragraph(note, "soft") for note in notes)]

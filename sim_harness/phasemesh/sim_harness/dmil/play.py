@@ -146,7 +146,7 @@ class Play:
 
 
 def _means(values: list[list[int]]) -> tuple[float, ...]:
-    return tuple(float(np.mean(row)) for row in values)
+    return tuple(sum(row) / len(row) for row in values)
 
 
 def empty_tables(variant: Variant, side: int, cities: int, rules: PlayRules) -> Tables:

@@ -22,7 +22,7 @@ from phasemesh.controller.memory.variants import TableKind, Variant
 from phasemesh.sim_harness.dmil.play import Play, PlayRules, Table, Tables, empty_tables
 from phasemesh.sim_harness.eight_stages import MOVEMENTS
 
-EPISODES = 200
+EPISODES = 100
 TRAINING_EPSILON = 0.1
 _SEED_STRIDE = 10_000
 """Seeds of episodes lie this far from each other and from those of tests."""
