@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.life_file import wall_ms
 from phasemesh.controller.memory.agent_memory import AgentMemory
 from phasemesh.controller.memory.street_reward import reward_rule
+from phasemesh.controller.peers.keys import KeyPair
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Transport
 from phasemesh.controller.plans.table import site_plan
@@ -95,19 +97,37 @@ def make_agent(
 
 
 def memory_of(
-    site: SiteFile, entry: SiteIntersection, bundle: LoadedBundle | None, path: Path | None
+    site: SiteFile,
+    entry: SiteIntersection,
+    bundle: LoadedBundle | None,
+    path: Path | None,
+    keypair: Callable[[], KeyPair] | None = None,
 ) -> MemoryKeeper | None:
-    """The memory of `entry`, kept in the store at `path`, as the site asks for; None where it is off."""
+    """The memory of `entry`, kept in the store at `path`, as the site asks for; None where it is off.
+
+    With the agent's own `keypair` it is shared over the memory hub of the site, where there is one.
+
+    Raises:
+        EndpointError: the endpoint of the hub is malformed.
+        SiteError: a key is missing or malformed.
+    """
     if site.memory is MemoryMode.OFF:
         return None
     from phasemesh.controller.memory.keeper import identity_of, open_memory  # noqa: PLC0415 (others need no database)
 
     reward = reward_rule(bundle.manifest if bundle else None)
+    identity = identity_of(entry.intersection, entry.timings, reward, site.tick_s)
+    line = None
+    if site.memory_hub is not None and keypair is not None:
+        from phasemesh.controller.memory.sync_client import open_line  # noqa: PLC0415 (others share with nobody)
+
+        line = open_line(site.memory_hub, keypair(), identity, entry.intersection)
     return open_memory(
         entry.intersection,
         site.memory,
         reward,
-        identity=identity_of(entry.intersection, entry.timings, reward, site.tick_s),
+        identity=identity,
+        line=line,
         path=path,
         # Simulated streets have their own time, by which runs repeat themselves.
         clock_s=None if site.pace is Pace.LOCKSTEP else lambda: wall_ms() / 1000.0,

@@ -34,7 +34,8 @@ from phasemesh.controller.operator.order_route import ORDER_ROLES, add_order_rou
 from phasemesh.controller.operator.orders import OrderBook, cabinet_url
 from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
 from phasemesh.controller.peers.directory import WatchedTransport
-from phasemesh.controller.site_folder import address_of, read_intersection, read_site, secret_path
+from phasemesh.controller.peers.keys import KeyPair
+from phasemesh.controller.site_folder import address_of, read_intersection, read_keypair, read_site, secret_path
 from phasemesh.controller.snapshot_source import SnapshotSource
 from phasemesh.controller.state_folder import NOT_KEPT
 from phasemesh.controller.telemetry.log import configure_logging
@@ -133,7 +134,7 @@ class AgentProcess:
         self._transport = WatchedTransport(launch.site_folder, site, entry, launch.site_keys)
         self._resources.callback(self._transport.close)
         boot_id, latched = self._life.boot_id, self._life.life.latched
-        self._memory = memory_of(site, entry, loaded.bundle, self._memory_path())
+        self._memory = memory_of(site, entry, loaded.bundle, self._memory_path(), self._keypair)
         if self._memory is not None:
             self._resources.callback(self._memory.close)
         memory = None if self._memory is None else self._memory.memory
@@ -150,6 +151,9 @@ class AgentProcess:
         server = self._serve()
         if server is not None:
             self._resources.callback(server.close)
+
+    def _keypair(self) -> KeyPair:
+        return read_keypair(self._launch.site_folder, self._site, self._launch.intersection_id)
 
     def _memory_path(self) -> Path | None:
         folder = self._launch.memory_folder or self._launch.state_folder

@@ -12,6 +12,7 @@ class MemoryState(msgspec.Struct, frozen=True):
     """The state of a memory after a tick: sizes in keys, counts since start, alarms, and the trouble of its store.
 
     `unsaved` are rows that wait for the disk, `store_faults` commits that it refused.
+    `hub_answers` counts the answers of the memory hub, None without one.
     """
 
     mode: MemoryMode
@@ -24,3 +25,4 @@ class MemoryState(msgspec.Struct, frozen=True):
     store_fault: str = ""
     store_faults: int = 0
     unsaved: int = 0
+    hub_answers: int | None = None

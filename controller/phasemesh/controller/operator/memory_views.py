@@ -49,6 +49,7 @@ class MemoryView(msgspec.Struct, frozen=True):
     has_store: bool
     store_fault: str
     unsaved_rows: int
+    hub_answers: int | None
     look_up: LookUpView | None
 
 
@@ -74,6 +75,7 @@ def memory(state: OperatorState, record: TickRecord) -> MemoryView:
         has_store=known.has_store,
         store_fault=known.store_fault,
         unsaved_rows=known.unsaved,
+        hub_answers=known.hub_answers,
         look_up=_look_up(record),
     )
 
@@ -111,5 +113,6 @@ def _without_memory(record: TickRecord) -> MemoryView:
         has_store=False,
         store_fault="",
         unsaved_rows=0,
+        hub_answers=None,
         look_up=None,
     )
