@@ -15,7 +15,7 @@ SOURCES := pyproject.toml constraints.txt
 .PHONY: demo test setup bench proof lint clean
 
 demo: $(VENV)/.sim
-	$(BIN)/phasemesh run ingolstadt21 --compare-with fixed,actuated,max-pressure,max-wave --report report
+	$(BIN)/phasemesh run ingolstadt21 --bundle best --compare-with fixed,actuated,max-pressure,max-wave --report report
 
 test: $(VENV)/.all lint
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term:skip-covered
