@@ -109,7 +109,7 @@ class Dummies:
 def play_cell(dummies: Dummies, setting: Setting, variant: Variant, side: int) -> Cell:
     """One cell, its dummies trained first where they are not at hand."""
     filled = dummies.tables(setting, variant)
-    samples = Play(variant, side, dummies.seeds, setting.rules, copied_tables(filled, side)).run()
+    samples = Play(variant, side, dummies.seeds, setting.rules, copied_tables(filled, side, setting.rules)).run()
     measured = next((each for each in samples if each.step >= MEASURED_AT_STEP), samples[-1])
     arrived = np.maximum(np.array(measured.arrived_veh), 1)
     return Cell(

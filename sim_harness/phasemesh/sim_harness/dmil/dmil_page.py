@@ -117,8 +117,11 @@ def _figures(cells: Cells) -> list[str]:
         picture(
             lines_png(panels, "Step", "Vehicles arrived"), "Vehicles that reached their destination, mean of seeds."
         ),
-        heading("Figure 5: keys a crossing, entropy"),
-        picture(lines_png(sizes, "Step", "Keys"), "Long-term keys, and keys of the plain table, from the prior on."),
+        heading("Figure 5: growth of memory, entropy"),
+        picture(
+            lines_png(sizes, "Step", "Keys beyond the prior"),
+            "Long-term keys, or those of the plain table, a crossing.",
+        ),
     ]
 
 
@@ -128,7 +131,8 @@ def _arrivals(cell: Cell, label: str) -> Line:
 
 def _keys(cells: Cells, column: str, side: int) -> Line:
     cell = cell_of(cells, column, RewardKind.ENTROPY, side)
-    return Line(column, (0.0, *map(float, cell.series.steps)), (cell.keys_before, *cell.series.keys))
+    grown = tuple(keys - cell.keys_before for keys in cell.series.keys)
+    return Line(column, (0.0, *map(float, cell.series.steps)), (0.0, *grown))
 
 
 def _growth_parts() -> list[str]:
