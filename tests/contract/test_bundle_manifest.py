@@ -17,6 +17,7 @@ from phasemesh.contract.bundle import (
     Provenance,
     faults_of_manifest,
 )
+from phasemesh.contract.hyper_profile import HyperProfile
 from phasemesh.contract.observation import SPEC_HASH
 from phasemesh.contract.tensors import INPUTS, OUTPUTS
 
@@ -92,6 +93,10 @@ def test_names_and_format_are_fixed() -> None:
             "fixed_sizes[policies/0.onnx]: 'L' of 0 is no size of L, S or K",
         ),
         ({"sites": {"A0": (0.5,)}}, "sites[A0]: has 1 numbers, must have 8"),
+        (
+            {"hyper_profiles": {"A0": HyperProfile(usual=(1.0,), by_bin={}, threshold=0.1)}},
+            "hyper_profiles[A0].usual: is no distribution over 8 heads",
+        ),
         ({"byte_budget": 16_777_217}, "byte_budget: 16777217 is outside 1 to 16777216"),
         ({"byte_budget": 3701}, "files: 3702 bytes are over the budget of 3701"),
         ({"policy_budget": 65}, "policy_budget: 65 is over 64"),

@@ -118,7 +118,7 @@ def test_a_rule_prefers(name: str) -> None:
     assert wanted(ScoreRule(SCORES[rule]), make_inputs(lanes)) == expected
 
 
-def test_max_pressure_adds_up_what_a_stage_serves() -> None:
+def test_h12_max_pressure_adds_up_what_a_stage_serves() -> None:
     """A stage of two short queues outweighs one of a single longer queue; a half share counts half."""
     inputs = make_inputs({"queue": [4, 3, 3]}, [[1, 0, 0], [0, 1, 0.5]])
 

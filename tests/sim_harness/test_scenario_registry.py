@@ -99,7 +99,7 @@ def test_every_listed_scenario_states_source_and_licence() -> None:
     """The table tells where each scenario comes from and under which terms."""
     entries = list_scenarios()
 
-    assert len({entry.name for entry in entries}) == len(entries) == 15
+    assert len({entry.name for entry in entries}) == len(entries) == 17
     assert all(entry.source and entry.licence for entry in entries)
 
 
@@ -158,6 +158,26 @@ def test_the_demand_of_a_grid_is_reproducible_and_seeded() -> None:
 
     assert demand(recipe) == demand(recipe)
     assert demand(recipe) != demand(GridRecipe(columns=2, rows=3, seed=2))
+
+
+def _rates(name: str, start: str, tmp_path: Path) -> list[float]:
+    """Arrivals a second in the middle of the window on every road of a scenario that begins at a node so called."""
+    recipe = parse_grid(name)
+    assert recipe is not None
+    path = tmp_path / f"{name}.rou.xml"
+    path.write_text(demand(recipe), encoding="utf-8")
+    period = len(recipe.axis_factors) // 2
+    flows = {attributes["id"]: float(attributes["period"][4:-1]) for tag, attributes in elements(path) if tag == "flow"}
+    return [flows[f"from_{start}{number}_{period}"] for number in range(3)]
+
+
+def test_three_signals_in_a_row_differ_in_demand_or_do_not(tmp_path: Path) -> None:
+    """About six times as much traffic crosses the last as the first; or each has the same to the last digit."""
+    first, second, third = _rates("mixed3x1", "bottom", tmp_path)
+
+    assert second > 2.0 * first
+    assert third > 4.0 * first
+    assert len(set(_rates("same3x1", "bottom", tmp_path))) == 1
 
 
 def test_the_routes_of_a_road_share_all_of_its_traffic(tmp_path: Path) -> None:

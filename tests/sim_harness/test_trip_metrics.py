@@ -54,6 +54,15 @@ def test_delay_is_over_all_loaded_vehicles(tmp_path: Path) -> None:
     assert metrics.delay_s == pytest.approx((42.0 + 34.0 + 164.0) / 3)
 
 
+def test_h13_one_vehicle_on_a_free_road_takes_its_length_over_its_speed(tmp_path: Path) -> None:
+    """1000 m at 12.5 m/s are 80 s of travel: no delay, no wait, one vehicle through."""
+    free = {"depart": "0.00", "arrival": "80.00", "duration": "80.00", "timeLoss": "0.00", "waitingTime": "0.00"}
+    metrics = read_metrics(write(tmp_path / "trips.xml", row("alone", free)))
+
+    assert metrics.duration_s == pytest.approx(1000.0 / 12.5)
+    assert (metrics.delay_s, metrics.waiting_s, metrics.completed) == (0.0, 0.0, 1)
+
+
 def test_other_means_are_over_departed_vehicles(tmp_path: Path) -> None:
     """Duration, waiting, time loss and departure delay leave out vehicles that never entered."""
     metrics = read_metrics(three_fates(tmp_path / "trips.xml"))

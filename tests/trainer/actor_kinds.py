@@ -10,7 +10,15 @@ import torch
 from trainer_towns import LINE
 
 from phasemesh.trainer.actor import Actor
-from phasemesh.trainer.actor_spec import CommunicationKind, MaskKind, MaskSpec, NetworkKind, SharingKind, SiteSpec
+from phasemesh.trainer.actor_spec import (
+    UNIVERSAL_ONLY,
+    CommunicationKind,
+    MaskKind,
+    MaskSpec,
+    NetworkKind,
+    SharingKind,
+    SiteSpec,
+)
 from phasemesh.trainer.recipe import (
     CommunicationRecipe,
     LearnerKind,
@@ -24,7 +32,11 @@ from phasemesh.trainer.recipe import (
 from phasemesh.trainer.sharing import make_actor, needs_sites
 
 SITES = tuple(SiteSpec(each.id, len(each.lanes), len(each.stages), len(each.neighbours)) for each in LINE)
-KINDS = tuple(itertools.product(NetworkKind, SharingKind))
+KINDS = tuple(
+    (network, sharing)
+    for network, sharing in itertools.product(NetworkKind, SharingKind)
+    if network is NetworkKind.UNIVERSAL or sharing not in UNIVERSAL_ONLY
+)
 
 
 def make_recipe(network: NetworkKind, sharing: SharingKind, **learner: Any) -> Recipe:

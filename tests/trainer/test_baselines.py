@@ -9,7 +9,7 @@ from test_networks import make_tensors
 from torch import Tensor
 
 from phasemesh.contract.observation import POLICY_SIZE, SUMMARY_SIZE
-from phasemesh.trainer.actor_spec import ActorSpec, CommunicationKind, MaskKind, MaskSpec, NetworkKind
+from phasemesh.trainer.actor_spec import ActorSpec, CommunicationKind, MaskKind, MaskSpec, NetworkKind, SharingKind
 from phasemesh.trainer.listening import HEARINGS, ListeningNetwork
 from phasemesh.trainer.numbered import CELL_SIZE
 from phasemesh.trainer.recipe import find_recipe
@@ -21,7 +21,8 @@ PARTS = {
     "output": slice(SUMMARY_SIZE + POLICY_SIZE, SUMMARY_SIZE + POLICY_SIZE + CELL_SIZE),
     "cell": slice(SUMMARY_SIZE + POLICY_SIZE + CELL_SIZE, None),
 }
-HEARD = {
+HEARD: dict[CommunicationKind, set[str]] = {
+    CommunicationKind.OWN: set(),
     CommunicationKind.IA2C: {"state"},
     CommunicationKind.FPRINT: {"state", "policy"},
     CommunicationKind.COMMNET: {"output"},
@@ -53,21 +54,23 @@ def test_b9_a_baseline_hears_what_its_paper_says(kind: CommunicationKind) -> Non
     tensors = tensors_for()
     messages = tensors["neighbour_messages"].requires_grad_()
     scores, following, *_ = make_network(kind)(*tensors.values())
-    (gradient,) = torch.autograd.grad(scores.sum() + following.sum(), messages)
+    nothing = 0.0 * messages.sum()
+    (gradient,) = torch.autograd.grad(scores.sum() + following.sum() + nothing, messages)
 
     assert {name for name, part in PARTS.items() if gradient[:, part].any()} == HEARD[kind]
 
 
 @pytest.mark.parametrize("kind", list(HEARD))
 def test_b9_only_commnet_does_not_care_who_is_which_neighbour(kind: CommunicationKind) -> None:
-    """It hears a mean; the others have numbered their neighbours."""
+    """It hears a mean; the others have numbered their neighbours, or hear nobody."""
     tensors = tensors_for()
     turned = {**tensors, "neighbour_messages": tensors["neighbour_messages"][[1, 0]]}
     network = make_network(kind)
     with torch.no_grad():
         first, second = network(*tensors.values())[0], network(*turned.values())[0]
 
-    assert torch.allclose(first, second, atol=1e-6) == (kind is CommunicationKind.COMMNET)
+    does_not_care = {CommunicationKind.COMMNET, CommunicationKind.OWN}
+    assert torch.allclose(first, second, atol=1e-6) == (kind in does_not_care)
 
 
 @pytest.mark.parametrize("kind", list(HEARD))
@@ -100,11 +103,13 @@ def test_every_baseline_ships_as_a_recipe() -> None:
 
     assert set(HEARINGS) == set(HEARD)
     for kind in HEARINGS:
-        recipe = find_recipe(kind)
+        is_consensus = kind is CommunicationKind.OWN
+        recipe = find_recipe("consenet" if is_consensus else kind)
         assert recipe.communication.kind is kind
+        assert (recipe.sharing.kind is SharingKind.CONSENSUS) == is_consensus
         assert (recipe.learner, recipe.sharing, recipe.reward, recipe.episodes) == (
             paper.learner,
-            paper.sharing,
+            recipe.sharing if is_consensus else paper.sharing,
             paper.reward,
             paper.episodes,
         )

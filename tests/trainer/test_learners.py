@@ -1,4 +1,4 @@
-"""B5, B15 and the learners: what an update does to a policy, and that it replays exactly what was played."""
+"""B5, B15, H8 and the learners: what an update does to a policy, and that it replays exactly what was played."""
 
 from __future__ import annotations
 
@@ -121,9 +121,9 @@ def test_an_epoch_looks_at_no_more_of_an_episode_than_it_may(monkeypatch: pytest
 
 
 def _noting(judge: Any, seen: list[int]) -> Any:
-    def noting(core: Core, batch: Batch) -> Any:
+    def noting(core: Core, batch: Batch, replayed: Any) -> Any:
         seen.append(batch.stage.numel())
-        return judge(core, batch)
+        return judge(core, batch, replayed)
 
     return noting
 
@@ -162,7 +162,7 @@ def test_a_critic_that_learns_alone_leaves_the_actor_as_it_is(kind: LearnerKind)
     assert found[-1].value_loss < found[0].value_loss
 
 
-def test_the_clip_takes_the_gain_of_going_further() -> None:
+def test_h8_the_clip_takes_the_gain_of_going_further() -> None:
     """Both ways, and never the loss of having gone too far."""
     ratio = torch.tensor([1.5, 0.5, 1.5, 0.5])
     advantage = torch.tensor([1.0, 1.0, -1.0, -1.0])

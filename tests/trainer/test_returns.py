@@ -1,4 +1,4 @@
-"""B6: rewards shared over the road graph, and advantages over time, against numbers worked out by hand."""
+"""B6, H6: rewards shared over the road graph, and advantages over time, against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_advantages_are_discounted_sums_of_surprises() -> None:
     assert advantages(rewards, values, 0.5, 0.5).tolist() == [[first], [last]]
 
 
-def test_with_lambda_1_an_advantage_is_the_return_less_the_value() -> None:
+def test_h6_with_lambda_1_an_advantage_is_the_return_less_the_value() -> None:
     """The whole discounted sum of rewards, bootstrapped at the end."""
     rewards = np.ones((3, 1), dtype=np.float32)
     values = np.array([[5.0], [5.0], [5.0], [8.0]], dtype=np.float32)
@@ -54,3 +54,13 @@ def test_with_lambda_1_an_advantage_is_the_return_less_the_value() -> None:
     found = advantages(rewards, values, 0.5, 1.0)
 
     assert found[0].tolist() == [1.0 + 0.5 + 0.25 + 0.125 * 8.0 - 5.0]
+
+
+def test_h6_with_lambda_0_an_advantage_is_one_surprise() -> None:
+    """What came and what it led to, less what was expected; nothing of what comes after."""
+    random = np.random.default_rng(0)
+    rewards, values = (random.normal(size=(size, 2)).astype(np.float32) for size in (5, 6))
+
+    found = advantages(rewards, values, 0.9, 0.0)
+
+    np.testing.assert_allclose(found, rewards + np.float32(0.9) * values[1:] - values[:-1], rtol=1e-5)

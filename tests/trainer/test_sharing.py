@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,51 @@ def test_every_way_of_sharing_is_in_the_table() -> None:
     """One row each; the hidden state of all is that of the contract."""
     assert set(SHARINGS) == set(SharingKind)
     assert HIDDEN_SIZE == 64
+
+
+def cells_of(actor: Actor) -> Tensor:
+    """The recurrent cells of all networks, a row each."""
+    stacks = [each.detach() for name, each in actor.named_parameters() if "memory/" in name]
+    return torch.cat([each.flatten(1) for each in stacks], dim=1)
+
+
+@pytest.mark.parametrize("network", NetworkKind)
+def test_b9_consensus_takes_the_mean_of_every_neighbourhood_at_once(network: NetworkKind) -> None:
+    """On a line of three, of the cells as they were: the last to be computed sees nobody's new ones."""
+    actor = make_town_actor(network, SharingKind.CONSENSUS)
+    first, second, third = cells_of(actor).clone()
+    others = {name: each.clone() for name, each in actor.named_parameters() if "memory/" not in name}
+    actor.settle(LAYOUT)
+
+    expected = torch.stack(((first + second) / 2, (first + second + third) / 3, (second + third) / 2))
+    torch.testing.assert_close(cells_of(actor), expected)
+    assert all(torch.equal(each, others[name]) for name, each in actor.named_parameters() if name in others)
+
+
+def test_b9_under_consensus_cells_contract_to_one() -> None:
+    """Each round brings them nearer, and no other way of sharing does anything of the kind."""
+    actor, separate = (
+        make_town_actor(NetworkKind.NUMBERED, each) for each in (SharingKind.CONSENSUS, SharingKind.NONE)
+    )
+    kept = cells_of(separate).clone()
+    spreads = []
+    for _ in range(20):
+        spreads.append(cells_of(actor).std(dim=0).mean().item())
+        actor.settle(LAYOUT)
+        separate.settle(LAYOUT)
+
+    assert all(after < before for before, after in itertools.pairwise(spreads))
+    assert spreads[-1] < 1e-3 * spreads[0]
+    assert torch.equal(cells_of(separate), kept)
+
+
+def test_hyper_action_has_the_parameters_of_one_network_and_wide_those_of_two_or_three() -> None:
+    """Whatever the number of intersections; a network for each has as many times as many."""
+    counts = {
+        sharing: sum(each.numel() for each in make_town_actor(NetworkKind.UNIVERSAL, sharing).parameters())
+        for sharing in SharingKind
+    }
+
+    assert counts[SharingKind.NONE] == counts[SharingKind.CONSENSUS] == 3 * counts[SharingKind.FULL]
+    assert counts[SharingKind.FULL] < counts[SharingKind.HYPER] < 1.1 * counts[SharingKind.FULL]
+    assert 1.8 * counts[SharingKind.FULL] < counts[SharingKind.WIDE] < 3.0 * counts[SharingKind.FULL]

@@ -22,10 +22,14 @@ from phasemesh.trainer.actor_spec import NetworkKind, SharingKind
 pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(900)]
 NETWORKS = {
     (NetworkKind.UNIVERSAL, SharingKind.INDEX): 1,
+    (NetworkKind.UNIVERSAL, SharingKind.HYPER): 1,
+    (NetworkKind.UNIVERSAL, SharingKind.WIDE): 1,
+    (NetworkKind.UNIVERSAL, SharingKind.CONSENSUS): 3,
     (NetworkKind.UNIVERSAL, SharingKind.NONE): 3,
     (NetworkKind.EGO_GCN, SharingKind.FULL): 2,
     (NetworkKind.EGO_GCN, SharingKind.INDEX): 2,
     (NetworkKind.EGO_GCN, SharingKind.NONE): 3,
+    (NetworkKind.NUMBERED, SharingKind.CONSENSUS): 3,
     (NetworkKind.NUMBERED, SharingKind.NONE): 3,
 }
 """How many graphs a bundle has: one, one a shape, or one an intersection; the town has three of two shapes."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from phasemesh.contract.hyper_profile import HyperProfile, faults_of_profile
 from phasemesh.contract.observation import SITE_SIZE, SPEC_HASH
 from phasemesh.contract.tensors import INPUTS, OUTPUTS, SIZE_LETTERS, TensorSpec
 
@@ -72,7 +73,8 @@ class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
     `fixed_sizes` maps the path of a policy to the sizes that its graph is bound to, by the letters L, S and K; such a
     policy is for the intersections that are assigned to it and for no others. `sites` are embeddings of intersections,
-    [E] each; whoever it does not name has zeros.
+    [E] each; whoever it does not name has zeros. `hyper_profiles` are the usual hyper-actions of intersections, which a
+    drift monitor compares with; they change no decision.
     """
 
     format: int
@@ -94,6 +96,7 @@ class BundleManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     max_stages: int | None = None
     fixed_sizes: dict[str, dict[str, int]] = {}
     sites: dict[str, tuple[float, ...]] = {}
+    hyper_profiles: dict[str, HyperProfile] = {}
 
 
 def faults_of_manifest(manifest: BundleManifest) -> list[str]:
@@ -116,6 +119,8 @@ def _site_faults(manifest: BundleManifest) -> list[str]:
         for name, row in manifest.sites.items()
         if len(row) != SITE_SIZE
     ]
+    for name, profile in manifest.hyper_profiles.items():
+        faults += faults_of_profile(name, profile)
     for path, sizes in manifest.fixed_sizes.items():
         if path not in manifest.policies:
             faults.append(f"fixed_sizes[{path}]: is no policy")

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import structlog
 
+from phasemesh.contract.hyper_profile import HyperProfile
 from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.clock import Clock
 from phasemesh.controller.ladder_table import Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.operator.snapshot import OperatorBoard, OperatorState
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.telemetry.event_codes import ANNOUNCED
 from phasemesh.controller.telemetry.events import EventLog
+from phasemesh.controller.telemetry.hyper_drift import Drift, DriftWatch
 from phasemesh.controller.telemetry.records import RecordHeader, RecordWriter, TickRecord
 from phasemesh.controller.telemetry.signal_events import Event
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, drop_counts, summarise
@@ -24,11 +27,17 @@ class Announcer:
     """Belongs to the decision loop; nothing here can fail a tick."""
 
     def __init__(
-        self, header: RecordHeader, records: Path | None, mailbox: Mailbox, clock: Clock, speed: float = 1.0
+        self,
+        header: RecordHeader,
+        records: Path | None,
+        mailbox: Mailbox,
+        clock: Clock,
+        speed: float = 1.0,
+        profile: HyperProfile | None = None,
     ) -> None:
         """Announce the ticks of the life that `header` describes, into the file `records` unless it is None.
 
-        `speed` is how many seconds of cabinet time pass in a second of `clock`.
+        `speed` is how many seconds of cabinet time pass in a second of `clock`, `profile` the usual hyper-action.
         """
         self.board = OperatorBoard()
         self.metrics = TickMetrics(header)
@@ -39,7 +48,10 @@ class Announcer:
         self._started_ns = clock.mono_ns()
         self._writer = RecordWriter(records, header) if records else None
         self._events = EventLog(header)
+        self._drifts = DriftWatch(profile)
+        self._drift: Drift | None = None
         self._fault = self._state_fault = ""
+        self._memory: MemoryState | None = None
         self._record: TickRecord | None = None
         self._record_ns: MonoNs | None = None
 
@@ -52,6 +64,7 @@ class Announcer:
         for event in self._events.note(record):
             if event.code in ANNOUNCED:
                 self._tell(event)
+        self._note_drift(record)
         self.metrics.note(
             summarise(
                 record,
@@ -61,9 +74,31 @@ class Announcer:
                 adapter_error="driver" if record.applied is None else "",
                 drops=drop_counts(self._mailbox.faults),
                 store_write_errors=self._writer.lost if self._writer else 0,
+                drift=self._drift,
+                memory=self._memory,
             )
         )
         self.show()
+
+    def _note_drift(self, record: TickRecord) -> None:
+        """Told to the log when it begins and when it is over."""
+        before, self._drift = self._drift, self._drifts.note(record)
+        was_alarm, is_alarm = (each is not None and each.is_alarm for each in (before, self._drift))
+        if self._drift is not None and was_alarm != is_alarm:
+            log.warning(
+                "hyper-action drifts" if is_alarm else "hyper-action is as usual",
+                intersection=self._header.intersection.id,
+                distance=None if self._drift.distance is None else round(self._drift.distance, 4),
+                threshold=self._drift.threshold,
+            )
+
+    def note_memory(self, state: MemoryState) -> None:
+        """What the memory of the agent is after the tick that ends now; alarms are told when they are news."""
+        before = self._memory.alarms if self._memory else ()
+        for alarm in state.alarms:
+            if alarm not in before:
+                log.warning("memory alarm", intersection=self._header.intersection.id, alarm=alarm.value)
+        self._memory = state
 
     def note_fault(self, fault: str) -> None:
         """The driver gave no snapshot; told to the log when it is news, since a dead cabinet is asked on and on."""
@@ -94,6 +129,8 @@ class Announcer:
                 state_fault=self._state_fault,
                 events=self._events.events,
                 speed=self._speed,
+                drift=self._drift,
+                memory=self._memory,
             )
         )
 

@@ -66,7 +66,7 @@ def export(
 def _episodes(source: Source, ticks: int, workers: int) -> Iterator[Episode]:
     """Episodes of a training that are played while they are looked at."""
     try:
-        from phasemesh.export.recorded import recorded_episodes  # noqa: PLC0415 - as in export
+        from phasemesh.export.recorded import profiled_ticks, recorded_episodes  # noqa: PLC0415 - as in export
         from phasemesh.trainer.crew import Crew  # noqa: PLC0415 - as in export
     except ModuleNotFoundError as error:
         if error.name not in _SIM_PACKAGES:
@@ -77,7 +77,8 @@ def _episodes(source: Source, ticks: int, workers: int) -> Iterator[Episode]:
         ) from error
     if source.run is None:
         raise RuntimeError("only a training has scenarios")
-    return recorded_episodes(Crew(workers), source.actor, source.run, ticks)
+    wanted = max(ticks, profiled_ticks(source.run)) if source.has_hyper_action else ticks
+    return recorded_episodes(Crew(workers), source.actor, source.run, wanted)
 
 
 def _date(created: str | None) -> str:

@@ -23,7 +23,9 @@ from phasemesh.export.parity import Parity, measure_parity
 from phasemesh.export.recorded import RecordedParity, measure_recorded
 from phasemesh.export.rule_weights import APPROACH_LOST_TIME, RULE_WEIGHTS, listening_actor, random_actor, rule_actor
 from phasemesh.export.training_facts import EvaluationRow, evaluation_rows, training_of
+from phasemesh.export.usual_hyper import UsualHyper
 from phasemesh.trainer.actor import Actor, Exported
+from phasemesh.trainer.actor_spec import Mixing, SharingKind
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_actor
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.run_folder import RUN_NAME, RunDescription, read_run
@@ -57,6 +59,12 @@ class Source(msgspec.Struct, frozen=True):
     run: RunDescription | None = None
     training: TrainingProvenance | None = None
     evaluation: tuple[EvaluationRow, ...] = ()
+
+    @property
+    def has_hyper_action(self) -> bool:
+        """Whether its hyper-action was learned, so that it says something."""
+        spec = self.actor.spec
+        return spec.sharing is SharingKind.HYPER and spec.heads.mixing is Mixing.LEARNED and spec.heads.count > 1
 
 
 def load_source(text: str) -> Source:
@@ -127,10 +135,16 @@ def export_bundle(
     exported = source.actor.exported()
     graphs = [_graph(source, each) for each in exported]
     contents = {policy_path(index): graph for index, (graph, _) in enumerate(graphs)}
-    recorded = _recorded(source, exported, [graph for graph, _ in graphs], episodes)
+    usual = UsualHyper()
+    watched = usual.watched(episodes) if source.has_hyper_action else episodes
+    recorded = _recorded(source, exported, [graph for graph, _ in graphs], watched)
     parities = _together([parity for _, parity in graphs]), recorded
-    manifest = _manifest(source, exported, contents, parities, created)
-    write_bundle(folder, msgspec.structs.replace(manifest, name=name or source.name), contents, key)
+    manifest = msgspec.structs.replace(
+        _manifest(source, exported, contents, parities, created),
+        name=name or source.name,
+        hyper_profiles=usual.profiles(),
+    )
+    write_bundle(folder, manifest, contents, key)
     return load_bundle(folder, [public_bytes(key)])
 
 

@@ -17,6 +17,7 @@ from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.selection import choose_stage
+from phasemesh.export.usual_hyper import EPISODES
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.trainer.actor import Actor
@@ -77,6 +78,14 @@ def recorded_episodes(crew: EpisodeCrew, actor: Actor, run: RunDescription, tick
         for episode in crew.play(actor, plans):
             left -= episode.stage.size
             yield episode
+
+
+def profiled_ticks(run: RunDescription) -> int:
+    """The ticks of agents of so many whole episodes as a profile of the hyper-action takes."""
+    recipe = run.recipe.episodes
+    names = tuple(evaluated(run.scenarios, recipe.cities))
+    agents = [len(read_network(find_scenario(name).net_file).controlled) for name in names]
+    return math.ceil(EPISODES * recipe.length_s / recipe.tick_s * max(agents) * len(names))
 
 
 def _plan(run: RunDescription, name: str, seed: int, ticks: float) -> EpisodePlan:

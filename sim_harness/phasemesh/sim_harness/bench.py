@@ -25,6 +25,7 @@ from phasemesh.sim_harness.costs import (
     noting_us,
     queue_steps_per_s,
 )
+from phasemesh.sim_harness.memory_costs import memory_costs
 from phasemesh.sim_harness.request import RunRequest
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -41,6 +42,8 @@ INFERENCE_MS = 2.0
 NOTE_US = 50.0
 STEP_US = 20.0
 FAST = 20.0
+LOOK_UP_MS = 1.0
+ROW_BYTES = 60.0
 PACE_SHARE = 0.8
 QUEUE_CITY_STEPS = 2e6
 PARTS_GROUP = "phasemesh.benchmarks"
@@ -307,6 +310,24 @@ def _run(
         )
 
 
+def _memory() -> Iterator[Figure]:
+    """A memory that is full: looking up never touches the disk."""
+    costs = memory_costs()
+    yield Figure(
+        f"looking a decision up in a memory of {costs.rows} rows, thread CPU ms, p50 / p99",
+        f"{costs.p50_ms:.3f} / {costs.p99_ms:.3f}",
+        f"p99 <= {LOOK_UP_MS:g}, aim 0.2",
+        costs.p99_ms <= LOOK_UP_MS,
+    )
+    yield Figure(
+        "store of a memory, bytes a row of 12 movements",
+        f"{costs.row_bytes:.1f}",
+        f"<= {ROW_BYTES:g}",
+        costs.row_bytes <= ROW_BYTES,
+    )
+    yield Figure("opening that store, ms", f"{costs.opening_ms:.0f}", "reported", True)
+
+
 PARTS: dict[str, Part] = {
     "decentralised": _decentralised,
     "alone": _alone,
@@ -315,6 +336,7 @@ PARTS: dict[str, Part] = {
     "monitor": _monitor,
     "many": _many,
     "fixed-time": _fixed_time,
+    "memory": _memory,
     "queue-city": _queue_city,
 }
 """The benchmarks of this room by name."""

@@ -74,7 +74,7 @@ def test_detectors_do_not_matter():
     assert FixedPlan(CROSSING, TIMINGS).choose(snapshot, HISTORY) == 1
 
 
-def test_a_cycle_has_the_length_of_its_splits_and_changes():
+def test_h12_a_cycle_has_the_length_of_its_splits_and_changes():
     """Driven through the sequencer, every stage is green for twenty seconds and the cycle repeats."""
     crossing = make_intersection()
     timings = make_timings(crossing, BENCHMARK)

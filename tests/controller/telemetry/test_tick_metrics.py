@@ -78,6 +78,8 @@ def test_every_promised_metric_is_there_after_one_tick() -> None:
         "tsc_decision_duration_seconds_sum",
         "tsc_detector_fault",
         "tsc_guard_latched",
+        "tsc_hyper_drift",
+        "tsc_hyper_drift_distance",
         "tsc_guard_rejections_total",
         "tsc_ladder_changes_total",
         "tsc_last_decision_uptime_seconds",

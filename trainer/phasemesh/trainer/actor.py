@@ -8,8 +8,13 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from phasemesh.contract.observation import HYPER_SIZE
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor_spec import ActorSpec, SiteSpec
+from phasemesh.trainer.layout import Layout
+
+EDGE_LAYERS = ("edge_layer.weight", "edge_layer.bias", "edge_score.weight", "edge_score.bias")
+"""The edge posterior of every network that has one."""
 
 ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """The outputs of the contract in its order: stage logits, next hidden state, mask probability, mask, hyper-action."""
@@ -46,6 +51,9 @@ class Acting(Protocol):
     ) -> Decided:
         """One tick; with a `temperature` the hard mask passes the gradient of the relaxed one."""
 
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """The weights over value heads [..., k] that go with the recurrent states after a tick, `hidden` [..., H]."""
+
 
 class Exported(NamedTuple):
     """One policy of a bundle: whom it is for (nobody means everybody), and the sizes that its graph is bound to."""
@@ -80,12 +88,21 @@ class Actor(nn.Module, ABC):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """The last layer before the scores."""
 
+    @abstractmethod
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Weight and bias of each layer of the edge posterior, in turn; nothing where there is none."""
+
+    def settle(self, layout: Layout) -> None:
+        """After an update: what neighbours of `layout` have to agree on among each other."""
+
 
 class Network(Actor):
     """One set of weights, which all intersections share as it stands; the forward pass is that of the contract."""
 
     score_names: ClassVar[tuple[str, ...]]
     """Names of the parameters of the last layer."""
+    edge_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters of the edge posterior, in the order of `edge_parameters`."""
 
     @abstractmethod
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Any:  # noqa: ANN401
@@ -105,6 +122,10 @@ class Network(Actor):
         temperature: float | None = None,
     ) -> Decided:
         """As in `Acting`; `site` [..., E] is the embedding of the site, zeros if None."""
+
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`; even where there is nothing to weigh."""
+        return hidden.new_full((*hidden.shape[:-1], HYPER_SIZE), 1.0 / HYPER_SIZE)
 
     @abstractmethod
     def fixed_sizes(self, site: SiteSpec) -> dict[str, int]:
@@ -126,6 +147,10 @@ class Network(Actor):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of `score_names`."""
         return tuple(self.get_parameter(name) for name in self.score_names)
+
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of `edge_names`."""
+        return tuple(self.get_parameter(name) for name in self.edge_names)
 
 
 class SharedActing(NamedTuple):
@@ -153,3 +178,7 @@ class SharedActing(NamedTuple):
         return self.network.decide(
             encoded, stage_state, legal, valid, noise, hidden, self.site, temperature=temperature
         )
+
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`."""
+        return self.network.hyper(hidden)

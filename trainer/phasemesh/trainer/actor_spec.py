@@ -7,17 +7,19 @@ from enum import StrEnum
 
 import msgspec
 
+from phasemesh.contract.observation import HYPER_SIZE
 from phasemesh.contract.units import IntersectionId
 
 _CERTAIN_LOGIT = 64.0
-"""Edge logit above every logistic noise; its sigmoid is 1 in single precision."""
+"""Edge logit above every logistic noise; its sigmoid is 1 in single precision, and that of its opposite 0."""
 
 
 class MaskKind(StrEnum):
-    """What draws the ego-graph mask: the learned posterior, nothing (every neighbour is heard), or the prior alone."""
+    """What draws the ego-graph mask: the learned posterior, or the prior alone; or all are heard, or nobody."""
 
     BAYES = "bayes"
     OPEN = "open"
+    CLOSED = "closed"
     RANDOM = "random"
 
 
@@ -30,9 +32,13 @@ class NetworkKind(StrEnum):
 
 
 class CommunicationKind(StrEnum):
-    """What an agent hears: whom the ego-graph mask lets through, or with network `numbered` as in a baseline."""
+    """What an agent hears: whom the ego-graph mask lets through, or with network `numbered` as in a baseline.
+
+    With `own` it hears nobody.
+    """
 
     MASK = "mask"
+    OWN = "own"
     IA2C = "ia2c"
     FPRINT = "fprint"
     COMMNET = "commnet"
@@ -40,11 +46,38 @@ class CommunicationKind(StrEnum):
 
 
 class SharingKind(StrEnum):
-    """Who has which weights: all the same, all the same beside an embedding of the site, or each its own."""
+    """Who has which weights: all the same, all the same beside an embedding of the site, or each its own.
+
+    `hyper-action` is `index`, and values are weighed site by site from several heads of one critic; `wide` is `full`
+    with twice as many units; with `consensus` each has its own, and neighbours' recurrent cells are averaged.
+    """
 
     FULL = "full"
     INDEX = "index"
+    HYPER = "hyper-action"
+    WIDE = "wide"
+    CONSENSUS = "consensus"
     NONE = "none"
+
+
+UNIVERSAL_ONLY = frozenset({SharingKind.HYPER, SharingKind.WIDE})
+"""Ways of sharing that only the universal network knows."""
+
+
+class Mixing(StrEnum):
+    """How the heads of the critic are weighed: as learned, by the strongest head alone, or all alike."""
+
+    LEARNED = "learned"
+    ARGMAX = "argmax"
+    UNIFORM = "uniform"
+
+
+class HeadsSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """The `count` heads that a hyper-action weighs, how it does so, and whether the critic looks at neighbours."""
+
+    count: int = HYPER_SIZE
+    mixing: Mixing = Mixing.LEARNED
+    attends: bool = True
 
 
 class SiteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,15 +110,16 @@ class MaskSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     @property
     def constant_logit(self) -> float | None:
         """The logit of every edge where nothing is learned, else None."""
-        if self.kind is MaskKind.BAYES:
-            return None
-        return _CERTAIN_LOGIT if self.kind is MaskKind.OPEN else math.log(self.prior / (1.0 - self.prior))
+        if self.kind is MaskKind.RANDOM:
+            return math.log(self.prior / (1.0 - self.prior))
+        return {MaskKind.OPEN: _CERTAIN_LOGIT, MaskKind.CLOSED: -_CERTAIN_LOGIT}.get(self.kind)
 
 
 class ActorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """Everything but its weights that an actor is made from.
 
-    `sites` are those that it is made for, none for the universal network that all share.
+    `sites` are those that it is made for, none for the universal network that all share. `heads` hang on the sharing
+    `hyper-action`; all others leave them as they are.
     """
 
     network: NetworkKind = NetworkKind.UNIVERSAL
@@ -93,6 +127,7 @@ class ActorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     communication: CommunicationKind = CommunicationKind.MASK
     sites: tuple[SiteSpec, ...] = ()
     mask: MaskSpec = MaskSpec()
+    heads: HeadsSpec = HeadsSpec()
 
 
 UNIVERSAL = ActorSpec()

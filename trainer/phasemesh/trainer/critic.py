@@ -14,7 +14,7 @@ from phasemesh.trainer.networks import WIDTH
 ACTION_SIZE = 2 * len(LANE_FEATURES)
 """A neighbour's stage as the critic sees it: the features of the lanes that it serves, protected and permissive."""
 NEIGHBOUR_SIZE = MESSAGE_SIZE + ACTION_SIZE
-_LANES_OF_A_CROSSROADS = 4.0
+LANES_OF_A_CROSSROADS = 4.0
 """Divides sums over lanes, so that a junction of usual size gives units near one."""
 
 
@@ -36,6 +36,10 @@ class Critic(nn.Module):
         """This critic for rows that are the intersections `names`."""
         return self
 
+    def mixed(self, judged: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002 (others need it)
+        """The values [...] of what was `judged`, under the hyper-actions `weights` [..., k] where there are heads."""
+        return judged
+
     def forward(
         self,
         lanes: Tensor,
@@ -44,15 +48,17 @@ class Critic(nn.Module):
         current_state: Tensor,
         neighbours: Tensor,
         has_neighbour: Tensor,
+        offsets: Tensor,  # noqa: ARG002 (others need it)
     ) -> Tensor:
-        """Normalised values [...], for any leading dimensions.
+        """Normalised values [...], for any leading dimensions; of a critic with several heads, theirs [..., k].
 
         Reads lanes [..., L, F], the shares of them that the stage in force serves [..., L, 2], the state of that stage
-        [..., G], and for each neighbour its message and its action [..., K, `NEIGHBOUR_SIZE`].
+        [..., G], and for each neighbour its message and its action [..., K, `NEIGHBOUR_SIZE`], and how many rows
+        further that neighbour stands [..., K].
         """
         embedded = torch.relu(self.lane_layer(torch.cat((lanes, current_shares), dim=-1))) * has_lane.unsqueeze(-1)
         around = torch.relu(self.neighbour_layer(neighbours)) * has_neighbour.unsqueeze(-1)
-        own = (embedded.sum(dim=-2) / _LANES_OF_A_CROSSROADS, embedded.amax(dim=-2))
+        own = (embedded.sum(dim=-2) / LANES_OF_A_CROSSROADS, embedded.amax(dim=-2))
         units = torch.relu(self.hidden_layer(torch.cat((*own, around.sum(dim=-2), current_state), dim=-1)))
         value: Tensor = self.value(units)
         return value.squeeze(-1)

@@ -47,12 +47,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """T ticks of A agents, padded as in `Layout`.
 
     `lanes` [T, A, L, F], `stage_state` [T, A, S, G] and `legal` [T, A, S] are what the agents saw, `current` [T, A] the
-    stage in force. `told` [T, A, D] is what each agent told; row k of an agent heard what its neighbour told
-    `age` [T, A, K] ticks ago, or nothing that it might use where `valid` [T, A, K] is false. `noise` [T, A, K] is that
-    of the mask, `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with
-    `log_probability` [T, A]; `taught` [T, A] is what the teacher wanted, `costs` [T, A, S] by how much each stage is
-    worse than the best in vehicle-seconds of delay, infinite for what was not tried: by a rule all but its own choice,
-    by a planner whole decisions that it did not look at. `reward` [T, A] is what followed the tick.
+    stage in force. `told` [T, A, D] is what each agent told; row k of an agent heard what its neighbour told `age` [T,
+    A, K] ticks ago, or nothing that it might use where `valid` [T, A, K] is false. `noise` [T, A, K] is that of the
+    mask, `hidden` [T, A, H] the recurrent state before the tick. `stage` [T, A] was wanted, with `log_probability` [T,
+    A], and `hyper` [T, A, k] weighed the critic's heads; `taught` [T, A] is what the teacher wanted, `costs` [T, A, S]
+    by how much each stage is worse than the best in vehicle-seconds of delay, infinite for what was not tried: by a
+    rule all but its own choice, by a planner whole decisions that it did not look at. `reward` [T, A] is what followed
+    the tick.
 
     `deviations` is the share of decisions in which a planner left its base. `mean_delay_s` is the harness's metric,
     `monitor_trips` what the monitor of the lights saw, `wall_s` the wall time of the whole episode. From the first
@@ -72,6 +73,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     hidden: FloatArray
     stage: IntArray
     log_probability: FloatArray
+    hyper: FloatArray
     taught: IntArray
     costs: FloatArray
     reward: FloatArray

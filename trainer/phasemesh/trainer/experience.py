@@ -15,6 +15,7 @@ from phasemesh.contract.observation import FloatArray
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode
+from phasemesh.trainer.layout import IntArray, Layout
 
 Index = npt.NDArray[np.int64]
 
@@ -28,6 +29,7 @@ class CriticInput(NamedTuple):
     current_state: Tensor
     neighbours: Tensor
     has_neighbour: Tensor
+    offsets: Tensor
 
 
 class Batch(NamedTuple):
@@ -70,10 +72,15 @@ class Batch(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """What the actor answers now to a batch: log policy [N, B, S] and edge posterior [N, B, K]."""
+    """What the actor answers now to a batch.
+
+    Log policy [N, B, S], edge posterior [N, B, K] and hyper-action [N, B, k]; the last has no gradient into what the
+    policy hangs on.
+    """
 
     log_policy: Tensor
     probability: Tensor
+    hyper: Tensor
 
     def taken(self, stage: Tensor) -> Tensor:
         """Log probability of `stage` [N, B]."""
@@ -107,7 +114,14 @@ def critic_input(episode: Episode) -> CriticInput:
         current_state=torch.from_numpy(episode.stage_state[np.arange(ticks)[:, None], agents, episode.current]),
         neighbours=torch.from_numpy(np.concatenate((heard, acted), axis=-1)),
         has_neighbour=torch.from_numpy(layout.has_neighbour.astype(np.float32)).expand(ticks, -1, -1),
+        offsets=torch.from_numpy(_offsets(layout)).expand(ticks, -1, -1),
     )
+
+
+def _offsets(layout: Layout) -> IntArray:
+    """How many rows after each agent its neighbours stand, [A, K]; 0 where there is none."""
+    found: IntArray = np.where(layout.has_neighbour, layout.neighbours - np.arange(len(layout.names))[:, None], 0)
+    return found
 
 
 def actions_of(episode: Episode) -> FloatArray:
@@ -193,11 +207,14 @@ def heard_messages(episode: Episode, ticks: Index) -> FloatArray:
     return heard
 
 
-def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
-    """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included."""
+def replay(actor: Actor, batch: Batch, temperature: float | None) -> Replayed:
+    """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included.
+
+    The mask passes the gradient of its relaxed sample at `temperature`, none for None.
+    """
     acting = actor.acting(batch.agents)
     encoded = acting.encode(batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
-    hidden, scores, probability = batch.hidden, [], []
+    hidden, scores, probability, hyper = batch.hidden, [], [], []
     for tick, seen in enumerate(_by_tick(encoded)):
         decided = acting.decide(
             seen,
@@ -211,8 +228,14 @@ def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
         hidden = decided.hidden
         scores.append(decided.scores)
         probability.append(decided.probability)
+        # The value may change how an agent is judged, not how it acts.
+        hyper.append(acting.hyper(hidden.detach()))
     # Ratios of probabilities need single precision, whatever the network computes in.
-    return Replayed(torch.log_softmax(torch.stack(scores).float(), dim=-1), torch.stack(probability).float())
+    return Replayed(
+        torch.log_softmax(torch.stack(scores).float(), dim=-1),
+        torch.stack(probability).float(),
+        torch.stack(hyper).float(),
+    )
 
 
 def _by_tick(encoded: Any) -> Iterator[Any]:  # noqa: ANN401 (a tuple of tensors that differs from network to network)

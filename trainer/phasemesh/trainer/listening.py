@@ -34,13 +34,14 @@ class Hearing(NamedTuple):
 
 
 HEARINGS: dict[CommunicationKind, Hearing] = {
+    CommunicationKind.OWN: Hearing(hears_states=False, hears_policies=False, outputs=Outputs.UNHEARD),
     CommunicationKind.IA2C: Hearing(hears_states=True, hears_policies=False, outputs=Outputs.UNHEARD),
     CommunicationKind.FPRINT: Hearing(hears_states=True, hears_policies=True, outputs=Outputs.UNHEARD),
     CommunicationKind.COMMNET: Hearing(hears_states=False, hears_policies=False, outputs=Outputs.MEAN),
     CommunicationKind.NEURCOMM: Hearing(hears_states=True, hears_policies=True, outputs=Outputs.NUMBERED),
 }
-"""Independent actor-critic (Chu et al., T-ITS 2020), the same with fingerprints of policies (Foerster et al., ICML
-2017), CommNet (Sukhbaatar et al., NeurIPS 2016), NeurComm (Chu et al., ICLR 2020)."""
+"""Nobody (ConseNet), independent actor-critic (Chu et al., T-ITS 2020), the same with fingerprints of policies
+(Foerster et al., ICML 2017), CommNet (Sukhbaatar et al., NeurIPS 2016), NeurComm (Chu et al., ICLR 2020)."""
 
 
 class ListeningNetwork(NumberedNetwork):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from phasemesh.contract.observation import (
     HIDDEN_SIZE,
-    HYPER_SIZE,
     LANE_FEATURES,
     MESSAGE_SIZE,
     POLICY_SIZE,
@@ -18,8 +17,9 @@ from phasemesh.contract.observation import (
     SUMMARY_SIZE,
 )
 from phasemesh.trainer import batched
-from phasemesh.trainer.actor import ActorOutput, Decided, Network
+from phasemesh.trainer.actor import EDGE_LAYERS, ActorOutput, Decided, Network
 from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec, SharingKind, SiteSpec
+from phasemesh.trainer.heads import told_weights, weights_of
 from phasemesh.trainer.written_cells import WrittenGru
 
 WIDTH = 48
@@ -31,6 +31,9 @@ PERMISSIVE = slice(WIDTH, 2 * WIDTH)
 STAGE_STATE = slice(2 * WIDTH, 2 * WIDTH + len(STAGE_FEATURES))
 """Likewise for the state of the stage itself."""
 
+_SEPARATE = (SharingKind.NONE, SharingKind.CONSENSUS)
+"""Ways of sharing whose networks are computed from stacks of weights, which torch's own cell cannot."""
+
 
 class UniversalActor(Network):
     """The policy graph of the contract, unbatched; L, S and K may differ from call to call.
@@ -40,6 +43,7 @@ class UniversalActor(Network):
     """
 
     score_names: ClassVar[tuple[str, ...]] = ("stage_score.weight", "stage_score.bias")
+    edge_names: ClassVar[tuple[str, ...]] = EDGE_LAYERS
     seen_of_message: Tensor
     """1 for every number of a message that the edge posterior reads, else 0; there only when something is off."""
 
@@ -49,15 +53,16 @@ class UniversalActor(Network):
         # What every graph holds that needs none would change the bytes of graphs that ship.
         if not spec.mask.sees_everything:
             self.register_buffer("seen_of_message", seen_of_message(spec.mask), persistent=False)
-        self.lane_layer = nn.Linear(len(LANE_FEATURES), WIDTH)
-        self.message_layer = nn.Linear(MESSAGE_SIZE, WIDTH)
-        self.edge_layer = nn.Linear(3 * WIDTH + HIDDEN_SIZE, WIDTH)
-        self.edge_score = nn.Linear(WIDTH, 1)
-        cell = WrittenGru if spec.sharing is SharingKind.NONE else nn.GRUCell
-        self.memory = cell(3 * WIDTH + SITE_SIZE, HIDDEN_SIZE)
-        self.hyper_score = nn.Linear(HIDDEN_SIZE, HYPER_SIZE)
-        self.stage_layer = nn.Linear(3 * WIDTH + len(STAGE_FEATURES) + HIDDEN_SIZE, WIDTH)
-        self.stage_score = nn.Linear(WIDTH, 1)
+        width = 2 * WIDTH if spec.sharing is SharingKind.WIDE else WIDTH
+        self.lane_layer = nn.Linear(len(LANE_FEATURES), width)
+        self.message_layer = nn.Linear(MESSAGE_SIZE, width)
+        self.edge_layer = nn.Linear(3 * width + HIDDEN_SIZE, width)
+        self.edge_score = nn.Linear(width, 1)
+        cell = WrittenGru if spec.sharing in _SEPARATE else nn.GRUCell
+        self.memory = cell(3 * width + SITE_SIZE, HIDDEN_SIZE)
+        self.hyper_score = nn.Linear(HIDDEN_SIZE, spec.heads.count)
+        self.stage_layer = nn.Linear(3 * width + len(STAGE_FEATURES) + HIDDEN_SIZE, width)
+        self.stage_score = nn.Linear(width, 1)
 
     def forward(
         self,
@@ -83,7 +88,11 @@ class UniversalActor(Network):
         heard = masked_mean(messages, mask)
         hidden_next = self.memory(torch.cat((own, heard, site)), hidden)
         logits = self.stage_logits(embedded, stage_lanes, stage_state, torch.cat((hidden_next, heard)))
-        return logits, hidden_next, probability, mask, torch.softmax(self.hyper_score(hidden_next), dim=0)
+        return logits, hidden_next, probability, mask, told_weights(self.hyper(hidden_next))
+
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`."""
+        return weights_of(self.hyper_score(hidden), self.spec.heads.mixing)
 
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> batched.Encoded:
         """As in `Network`."""

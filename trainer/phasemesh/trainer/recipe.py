@@ -11,16 +11,19 @@ import msgspec
 
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.faults.sensors import SENSOR_TROUBLES
-from phasemesh.sim_harness.scenarios.city import MAX_CITY
 from phasemesh.trainer.actor_spec import (
+    UNIVERSAL_ONLY,
     ActorSpec,
     CommunicationKind,
+    HeadsSpec,
     MaskKind,
     MaskSpec,
+    Mixing,
     NetworkKind,
     SharingKind,
     SiteSpec,
 )
+from phasemesh.trainer.recipe_ranges import RANGES
 from phasemesh.trainer.rewards import RewardKind
 from phasemesh.trainer.teacher import check_teacher
 
@@ -81,7 +84,8 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient.
 
-    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss.
+    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss. One
+    that `begins_anew` does not take over the layers of the edge posterior from another run or bundle.
     """
 
     kind: MaskKind = MaskKind.BAYES
@@ -92,12 +96,27 @@ class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     prior: float = 0.5
     weight: float = 0.01
     temperature: float = 0.5
+    begins_anew: bool = False
 
 
 class SharingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who has which weights; see `SharingKind`."""
 
     kind: SharingKind = SharingKind.FULL
+
+
+class HeadsRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The heads of the critic with sharing `hyper-action`; see `HeadsSpec`.
+
+    The entropy of the hyper-action is rewarded, so that it does not settle on one head too early: a nat is worth
+    `entropy_weight` at first and falls to `final_entropy_weight` as the rate of learning does.
+    """
+
+    count: int = 32
+    mixing: Mixing = Mixing.LEARNED
+    attends: bool = True
+    entropy_weight: float = 0.01
+    final_entropy_weight: float = 0.001
 
 
 class NetworkRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -212,6 +231,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     origin: str = ""
     learner: LearnerRecipe = LearnerRecipe()
     sharing: SharingRecipe = SharingRecipe()
+    heads: HeadsRecipe = HeadsRecipe()
     network: NetworkRecipe = NetworkRecipe()
     communication: CommunicationRecipe = CommunicationRecipe()
     mask: MaskRecipe = MaskRecipe()
@@ -224,7 +244,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def actor_spec(recipe: Recipe, sites: tuple[SiteSpec, ...] = ()) -> ActorSpec:
     """What the actor of `recipe` is made from, for `sites` where it needs to know them."""
-    mask = recipe.mask
+    mask, heads = recipe.mask, recipe.heads
+    has_heads = recipe.sharing.kind is SharingKind.HYPER
     return ActorSpec(
         network=recipe.network.kind,
         sharing=recipe.sharing.kind,
@@ -237,6 +258,7 @@ def actor_spec(recipe: Recipe, sites: tuple[SiteSpec, ...] = ()) -> ActorSpec:
             sees_trajectory=mask.sees_trajectory,
             sees_policy=mask.sees_policy,
         ),
+        heads=HeadsSpec(count=heads.count, mixing=heads.mixing, attends=heads.attends) if has_heads else HeadsSpec(),
     )
 
 
@@ -286,7 +308,7 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
         + _faults_of_randomisation(recipe.randomisation)
         + [
             f"{section}.{name} is {getattr(sections[section], name)}, must be from {low:g} to {high:g}"
-            for section, ranges in _RANGES.items()
+            for section, ranges in RANGES.items()
             for name, (low, high) in ranges.items()
             if not all(low <= value <= high for value in _numbers(getattr(sections[section], name)))
         ]
@@ -296,12 +318,14 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
 def _faults_of_network(recipe: Recipe) -> list[str]:
     """A network that cannot hear what it should."""
     network, communication = recipe.network.kind, recipe.communication.kind
+    if recipe.sharing.kind in UNIVERSAL_ONLY and network is not NetworkKind.UNIVERSAL:
+        return [f"sharing.kind is {recipe.sharing.kind}, for which network.kind must be universal, not {network}"]
     is_baseline = network is NetworkKind.NUMBERED
     if is_baseline == (communication is CommunicationKind.MASK):
         heard = [kind for kind in CommunicationKind if is_baseline == (kind is not CommunicationKind.MASK)]
         return [f"communication.kind is {communication}, with network.kind {network} it must be {' or '.join(heard)}"]
     if is_baseline and recipe.mask.kind is MaskKind.BAYES:
-        return [f"mask.kind is bayes, with network.kind {network} it must be open or random"]
+        return [f"mask.kind is bayes, with network.kind {network} it must be open, closed or random"]
     return []
 
 
@@ -316,66 +340,3 @@ def _faults_of_randomisation(recipe: Randomisation) -> list[str]:
 
 def _numbers(value: float | tuple[float, ...]) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,)
-
-
-_RANGES: dict[str, dict[str, tuple[float, float]]] = {
-    "learner": {
-        "learning_rate": (1e-7, 1.0),
-        "final_rate": (0.0, 1.0),
-        "anneal_iterations": (1, 1e9),
-        "gamma": (0.0, 1.0),
-        "lambda_": (0.0, 1.0),
-        "clip": (1e-3, 1.0),
-        "epochs": (1, 100),
-        "share_per_epoch": (0.01, 1.0),
-        "decisions_per_epoch": (1, 1e9),
-        "segment_ticks": (1, 10_000),
-        "rows_per_batch": (1, 1e6),
-        "policy_weight": (0.0, 100.0),
-        "entropy_weight": (0.0, 10.0),
-        "value_weight": (0.0, 100.0),
-        "max_grad_norm": (1e-6, 1e6),
-        "critic_iterations": (0, 1e6),
-    },
-    "mask": {"prior": (1e-3, 1.0 - 1e-3), "weight": (0.0, 1e3), "temperature": (0.01, 10.0)},
-    "reward": {"spatial_discount": (0.0, 1.0), "spatial_reach": (0, 1e3)},
-    "warm_start": {
-        "teacher_shares": (0.0, 1.0),
-        "cities": (1, 1000),
-        "length_s": (60.0, 86_400.0),
-        "epochs": (1, 1000),
-        "segment_ticks": (1, 10_000),
-        "rows_per_batch": (1, 1e6),
-        "learning_rate": (1e-7, 1.0),
-        "sharpness": (0.1, 100.0),
-    },
-    "planner": {
-        "horizon_s": (1.0, 600.0),
-        "margin_veh_s": (0.0, 1e4),
-        "futures": (1, 100),
-        "reach": (0, 100),
-        "looks": (0.001, 1.0),
-        "shares": (0.0, 1.0),
-        "temperature_veh_s": (1e-3, 1e4),
-        "learning_rate": (1e-7, 1.0),
-        "rounds": (1, 1000),
-    },
-    "episodes": {
-        "per_iteration": (1, 1000),
-        "agents": (1, 1000),
-        "tick_s": (1.0, 60.0),
-        "length_s": (10.0, 86_400.0),
-        "city_length_s": (10.0, 86_400.0),
-        "demand": (0.01, 10.0),
-        "message_losses": (0.0, 1.0),
-        "cities": (0, MAX_CITY),
-    },
-    "randomisation": {
-        "ticks_s": (1.0, 60.0),
-        "detector_noise": (0.0, 0.5),
-        "detector_outage": (0.0, 0.9),
-        "outage_s": (1.0, 86_400.0),
-        "message_delay": (0.0, 1.0),
-    },
-}
-"""The least and greatest value of every number, lists included."""

@@ -119,6 +119,8 @@ class Rollout:
             taught=taught,
             costs=np.where(np.arange(log_policy.shape[1]) == taught[:, None], 0.0, np.inf).astype(np.float32),
         )
+        with torch.inference_mode():
+            self._note(hyper=self._acting.hyper(decided.hidden).numpy())
         self._hidden = decided.hidden.numpy()
         self._policy = np.where(sight.legal, np.exp(log_policy), 0.0).astype(np.float32)
         return stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +13,23 @@ from torch.func import functional_call, vmap
 
 from phasemesh.contract.bundle import MAX_POLICIES
 from phasemesh.contract.errors import InputError
-from phasemesh.contract.observation import SITE_SIZE
+from phasemesh.contract.observation import SITE_SIZE, FloatArray
 from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor import Acting, Actor, Exported, Network, SharedActing
 from phasemesh.trainer.actor_spec import ActorSpec, NetworkKind, SharingKind, SiteSpec
+from phasemesh.trainer.attention_critic import AttentionCritic
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.ego_gcn import EgoGcn
+from phasemesh.trainer.layout import Layout
 from phasemesh.trainer.listening import ListeningNetwork
-from phasemesh.trainer.networks import UniversalActor
+from phasemesh.trainer.networks import WIDTH, UniversalActor
 from phasemesh.trainer.stacked import Stacked, StackedActing
 
 _FIRST_SPREAD = 0.5
 """Standard deviation of an embedding before training."""
+
+_FIRST_HYPER_SPREAD = 8.0
+"""By how much the scores of the hyper-action are spread before training."""
 
 
 class IndexedActor(Actor):
@@ -56,6 +62,10 @@ class IndexedActor(Actor):
         """Those of the one network."""
         return self.network.score_parameters()
 
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of the one network."""
+        return self.network.edge_parameters()
+
 
 class SeparateActors(Actor):
     """A network of its own for every site; all of them are computed at once."""
@@ -83,6 +93,10 @@ class SeparateActors(Actor):
         """Those of all networks, each as one tensor."""
         return tuple(self.networks.parameter(name) for name in self.networks.template.score_names)
 
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of all networks, each as one tensor."""
+        return tuple(self.networks.parameter(name) for name in self.networks.template.edge_names)
+
 
 def places_of(names: Sequence[IntersectionId], sites: Sequence[SiteSpec]) -> list[int]:
     """Where each of `names` stands among `sites`; raises InputError for one that is not there."""
@@ -102,8 +116,71 @@ def _first_row(name: IntersectionId) -> np.ndarray:
     return (_FIRST_SPREAD * random.standard_normal(SITE_SIZE)).astype(np.float32)
 
 
+class ConsensusActors(SeparateActors):
+    """Networks whose recurrent cells neighbours agree on: after every update each takes the mean of its neighbourhood.
+
+    All means are of the cells as they were (ConseNet: Zhang et al., ICML 2018), so that no order of agents matters.
+    """
+
+    def settle(self, layout: Layout) -> None:
+        """Average the recurrent cells of neighbours in `layout`; nobody else's changes."""
+        places = places_of(layout.names, self.spec.sites)
+        weights = torch.from_numpy(neighbourhood_means(layout))
+        with torch.no_grad():
+            for name, parameter in self.networks.named_parameters():
+                if name.startswith(_CELL):
+                    cells = parameter[places]
+                    parameter[places] = torch.einsum("ij,j...->i...", weights.to(cells), cells)
+
+
+_CELL = "memory/"
+"""How the names of a recurrent cell's parameters begin in a stack."""
+
+
+def neighbourhood_means(layout: Layout) -> FloatArray:
+    """Weights [A, A] under which each row is the mean of an agent and its neighbours."""
+    is_near = (layout.hops >= 0) & (layout.hops <= 1)
+    means: FloatArray = (is_near / is_near.sum(axis=1, keepdims=True)).astype(np.float32)
+    return means
+
+
 def _shared(spec: ActorSpec) -> Actor:
     return NETWORKS[spec.network](spec)
+
+
+def _one_critic(spec: ActorSpec) -> Critic:
+    return Critic(4 * WIDTH if spec.sharing is SharingKind.WIDE else 2 * WIDTH)
+
+
+def _several_heads(spec: ActorSpec) -> Critic:
+    return AttentionCritic(spec.heads)
+
+
+def _critic_each(spec: ActorSpec) -> Critic:
+    return SeparateCritics(spec.sites)
+
+
+def _weighing(spec: ActorSpec) -> Actor:
+    """An embedding of each site, and a hyper-action that tells sites apart from the beginning.
+
+    As it is drawn it is so even that all heads learn the same thing and nothing is left to weigh.
+    """
+    actor = IndexedActor(spec)
+    with torch.no_grad():
+        actor.network.get_parameter("hyper_score.weight").mul_(_FIRST_HYPER_SPREAD)
+    return actor
+
+
+class Sharing(NamedTuple):
+    """One way of sharing: what makes actor and critic of a spec, and what they have to know of sites.
+
+    Those that tell sites apart are made for certain ones; those that keep them apart have a policy for each.
+    """
+
+    make_actor: Callable[[ActorSpec], Actor]
+    make_critic: Callable[[ActorSpec], Critic]
+    tells_sites_apart: bool = False
+    keeps_sites_apart: bool = False
 
 
 NETWORKS: dict[NetworkKind, Callable[[ActorSpec], Network]] = {
@@ -112,22 +189,16 @@ NETWORKS: dict[NetworkKind, Callable[[ActorSpec], Network]] = {
     NetworkKind.NUMBERED: ListeningNetwork,
 }
 """The networks, each by what makes it."""
-SHARINGS: dict[SharingKind, Callable[[ActorSpec], Actor]] = {
-    SharingKind.FULL: _shared,
-    SharingKind.INDEX: IndexedActor,
-    SharingKind.NONE: SeparateActors,
-}
-"""The ways of sharing, each by what makes an actor."""
 
 
 def make_actor(spec: ActorSpec) -> Actor:
     """An untrained actor of `spec`; draws from torch's generator."""
-    return SHARINGS[spec.sharing](spec)
+    return SHARINGS[spec.sharing].make_actor(spec)
 
 
 def make_critic(spec: ActorSpec) -> Critic:
-    """An untrained critic for an actor of `spec`: one for all, or one for each who has a network of its own."""
-    return SeparateCritics(spec.sites) if spec.sharing is SharingKind.NONE else Critic()
+    """An untrained critic for an actor of `spec`; draws from torch's generator."""
+    return SHARINGS[spec.sharing].make_critic(spec)
 
 
 class SeparateCritics(Critic):
@@ -154,9 +225,20 @@ class SeparateCritics(Critic):
         return judge
 
 
+SHARINGS: dict[SharingKind, Sharing] = {
+    SharingKind.FULL: Sharing(_shared, _one_critic),
+    SharingKind.INDEX: Sharing(IndexedActor, _one_critic, tells_sites_apart=True),
+    SharingKind.HYPER: Sharing(_weighing, _several_heads, tells_sites_apart=True),
+    SharingKind.WIDE: Sharing(_shared, _one_critic),
+    SharingKind.CONSENSUS: Sharing(ConsensusActors, _critic_each, tells_sites_apart=True, keeps_sites_apart=True),
+    SharingKind.NONE: Sharing(SeparateActors, _critic_each, tells_sites_apart=True, keeps_sites_apart=True),
+}
+"""The ways of sharing, each by what makes actor and critic."""
+
+
 def needs_sites(network: NetworkKind, sharing: SharingKind) -> bool:
     """Whether an actor is made for certain intersections, and not for any."""
-    return network is not NetworkKind.UNIVERSAL or sharing is not SharingKind.FULL
+    return network is not NetworkKind.UNIVERSAL or SHARINGS[sharing].tells_sites_apart
 
 
 def check_sites(sharing: SharingKind, sites: Sequence[SiteSpec]) -> None:
@@ -168,7 +250,7 @@ def check_sites(sharing: SharingKind, sites: Sequence[SiteSpec]) -> None:
             f"--scenarios: intersection {twice[0]!r} is in two of them, so that its weights or embedding would be one"
             " for both; train on one of them, or with sharing full"
         )
-    if sharing is SharingKind.NONE and len(sites) > MAX_POLICIES:
+    if SHARINGS[sharing].keeps_sites_apart and len(sites) > MAX_POLICIES:
         raise InputError(
             f"--scenarios: {len(sites)} intersections with a network each are more than the {MAX_POLICIES} that a"
             " bundle holds; use sharing full or index"

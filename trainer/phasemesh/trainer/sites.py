@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phasemesh.contract.errors import InputError
+from phasemesh.contract.intersection import Intersection
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.trainer.actor_spec import SiteSpec
 from phasemesh.trainer.city_ranges import city_range
 from phasemesh.trainer.recipe import Recipe
 from phasemesh.trainer.sharing import check_sites, needs_sites
+
+
+def site_of(intersection: Intersection) -> SiteSpec:
+    """What an actor has to know of `intersection`."""
+    lanes, stages, neighbours = map(len, (intersection.lanes, intersection.stages, intersection.neighbours))
+    return SiteSpec(intersection.id, lanes, stages, max(1, neighbours))
 
 
 def sites_of(recipe: Recipe, scenarios: Sequence[str]) -> tuple[SiteSpec, ...]:
@@ -28,9 +35,7 @@ def sites_of(recipe: Recipe, scenarios: Sequence[str]) -> tuple[SiteSpec, ...]:
             " certain intersections, not for a range of cities"
         )
     sites = tuple(
-        SiteSpec(each.id, len(each.lanes), len(each.stages), max(1, len(each.neighbours)))
-        for name in scenarios
-        for each in read_network(find_scenario(name).net_file).intersections
+        site_of(each) for name in scenarios for each in read_network(find_scenario(name).net_file).intersections
     )
     check_sites(recipe.sharing.kind, sites)
     return sites

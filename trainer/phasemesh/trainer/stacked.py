@@ -86,6 +86,16 @@ class StackedActing(NamedTuple):
         decided: Decided = vmap(decide_row)(self.rows.weights, encoded, stage_state, legal, valid, noise, hidden)
         return decided
 
+    def hyper(self, hidden: Tensor) -> Tensor:
+        """As in `Acting`."""
+
+        def weigh_row(weights: dict[str, Tensor], row: Tensor) -> Tensor:
+            weighed: Tensor = _called(_Hyper(self.rows.template), weights, self.rows.buffers, (row,), {})
+            return weighed
+
+        weighed: Tensor = vmap(weigh_row)(self.rows.weights, hidden)
+        return weighed
+
     def _encode_row(self, weights: dict[str, Tensor], *inputs: Tensor) -> Any:  # noqa: ANN401 (as in `Acting`)
         return _called(_Encode(self.rows.template), weights, self.rows.buffers, inputs, {})
 
@@ -112,6 +122,18 @@ class _Decide(nn.Module):
     def forward(self, *inputs: Any, temperature: float | None) -> Decided:  # noqa: ANN401 (as in `Acting`)
         """As in `Network.decide`."""
         return self.network.decide(*inputs, temperature=temperature)
+
+
+class _Hyper(nn.Module):
+    """The hyper-action of a network as a forward pass."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """As in `Network.hyper`."""
+        return self.network.hyper(hidden)
 
 
 def _called(

@@ -15,11 +15,11 @@ from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.options import SEED_LIMIT
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.trainer.actor import Actor
-from phasemesh.trainer.actor_spec import MaskKind
-from phasemesh.trainer.alarms import Alarm, alarms_of
+from phasemesh.trainer.actor_spec import MaskKind, Mixing
+from phasemesh.trainer.alarms import Alarm, alarms_of, hyper_alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
-from phasemesh.trainer.cloning import Cloned, clone, sharpen
+from phasemesh.trainer.cloning import Cloned, clone, renew_edges, sharpen
 from phasemesh.trainer.crews import EpisodeCrew
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.env import CityEnv, CityOptions
@@ -73,7 +73,7 @@ class Training:
         self.folder = folder
         self.recipe: Recipe = description.recipe
         self.scenarios = description.scenarios
-        self._origin = description.origin
+        self._origin, self._seed = description.origin, description.seed
         self.iteration = 0
         self._turns = Turns(description.scenarios, description.recipe)
         self._crew = crew
@@ -105,6 +105,8 @@ class Training:
         """
         if self._origin:
             take_over(self._origin, self.learner.core)
+            if self.recipe.mask.begins_anew:
+                renew_edges(self.learner.core.actor, self._seed)
         else:
             self._warm_start()
         self._save()
@@ -121,6 +123,7 @@ class Training:
             self._listener.cloned(round_, _delays_s(names, episodes), cloned)
         if start.teacher:
             sharpen(core.actor, start.sharpness)
+            renew_edges(core.actor, self._seed)
 
     def run(self, limits: Limits) -> tuple[Alarm, ...]:
         """Iterate until `limits` are reached; every iteration ends with a checkpoint. The alarms that ended it."""
@@ -140,6 +143,8 @@ class Training:
         episodes = self._crew.play(learner.core.actor, [self._plan_of_kind(name) for name in names])
         played_s = time.monotonic()
         stats = learner.update(episodes, self.random, learns_policy=self.iteration >= recipe.learner.critic_iterations)
+        for layout in {episode.layout.names: episode.layout for episode in episodes}.values():
+            learner.core.actor.settle(layout)
         self._history.append(stats)
         row = self._row(names, episodes, stats, played_s - began_s, time.monotonic() - played_s)
         append_curve(self.folder, row)
@@ -216,8 +221,13 @@ class Training:
             stats=stats,
             monitor_trips=sum(episode.monitor_trips for episode in episodes),
             deviations=round(float(np.mean([episode.deviations for episode in episodes])), 4),
-            alarms=alarms_of(self._history) if self.recipe.mask.kind is MaskKind.BAYES else (),
+            alarms=self._alarms(),
         )
+
+    def _alarms(self) -> tuple[Alarm, ...]:
+        """Those of what this recipe learns; what is held even or one-hot for comparison is no alarm."""
+        of_mask = alarms_of(self._history) if self.recipe.mask.kind is MaskKind.BAYES else ()
+        return of_mask + (hyper_alarms_of(self._history) if self.recipe.heads.mixing is Mixing.LEARNED else ())
 
     def _save(self) -> None:
         save_checkpoint(

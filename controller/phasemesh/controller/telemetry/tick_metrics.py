@@ -12,6 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from phasemesh.contract.command import Interval, SignalState
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder_table import ROWS, Ending, Rung
+from phasemesh.controller.memory.memory_state import MemoryState
+from phasemesh.controller.telemetry.hyper_drift import Drift
+from phasemesh.controller.telemetry.memory_metrics import MemoryMetrics
 from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
 from phasemesh.controller.telemetry.refusals import RefusalCounts
 
@@ -41,7 +44,8 @@ class TickSummary(msgspec.Struct, frozen=True):
     `Intersection.neighbours`, None for one never heard, and so are `neighbours_hear_us`, None where it is not known.
     `drops` and `store_write_errors` are totals since the agent's start. `latched` are the rules whose breach waits for
     an operator, of the agent and of its cabinet; `detector_faults` are pairs of lane and kind; `clock_step_s` is how
-    far the wall clock jumped.
+    far the wall clock jumped. `drift` is how far the hyper-action is from the usual one, None where that is not known;
+    `memory` is None without one.
     """
 
     rung: Rung
@@ -61,6 +65,8 @@ class TickSummary(msgspec.Struct, frozen=True):
     detector_faults: frozenset[tuple[str, str]] = frozenset()
     is_readback_mismatch: bool = False
     clock_step_s: float = 0.0
+    drift: Drift | None = None
+    memory: MemoryState | None = None
 
 
 def drop_counts(faults: Mapping[tuple[IntersectionId, str], int]) -> tuple[DropCount, ...]:
@@ -77,6 +83,8 @@ def summarise(
     adapter_error: str = "",
     drops: tuple[DropCount, ...] = (),
     store_write_errors: int = 0,
+    drift: Drift | None = None,
+    memory: MemoryState | None = None,
 ) -> TickSummary:
     """The summary of `record`, completed by what records do not hold; see `TickSummary`."""
     return TickSummary(
@@ -97,6 +105,8 @@ def summarise(
         detector_faults=frozenset((fault.lane, str(fault.kind)) for fault in record.detector_faults),
         is_readback_mismatch=any(finding.rule == "I16" for finding in record.findings),
         clock_step_s=abs(record.circumstances.clock_step_s),
+        drift=drift,
+        memory=memory,
     )
 
 
@@ -114,11 +124,13 @@ class TickMetrics:
         self.refusals = RefusalCounts()
         self.registry.register(self.refusals)
         self._last: TickSummary | None = None
+        self._memory: MemoryMetrics | None = None
         self._dropped: dict[tuple[str, str], int] = {}
         self._name_build(header)
         self._name_decision()
         self._name_neighbours(header.intersection.neighbours)
         self._name_safety()
+        self._name_drift()
         green = Counter(
             "tsc_phase_green_seconds", "Cabinet time for which a stage was green.", ["stage"], registry=self.registry
         )
@@ -210,6 +222,22 @@ class TickMetrics:
             "tsc_clock_step_seconds", "By how much the wall clock jumped, in either direction.", registry=registry
         )
 
+    def _name_drift(self) -> None:
+        self._drift_distance = Gauge(
+            "tsc_hyper_drift_distance",
+            "Jensen-Shannon distance of the hyper-action from the usual one; NaN where that is not known.",
+            registry=self.registry,
+        )
+        self._drift_distance.set(math.nan)
+        self._drifts = Gauge(
+            "tsc_hyper_drift", "1 while that distance has been too large for long.", registry=self.registry
+        )
+
+    def _note_drift(self, drift: Drift | None) -> None:
+        distance = None if drift is None else drift.distance
+        self._drift_distance.set(math.nan if distance is None else distance)
+        self._drifts.set(drift is not None and drift.is_alarm)
+
     def note(self, summary: TickSummary) -> None:
         """Count one tick; only the decision loop calls this."""
         last = self._last
@@ -218,10 +246,15 @@ class TickMetrics:
                 mode.set(rung == summary.rung)
             self._changes.labels(summary.rung.value).inc()
         self._note_safety(summary, last)
+        self._note_drift(summary.drift)
         self._duration.observe(summary.decision_s)
         self._last_decision.set(summary.uptime_s)
         self._note_faults(summary, 0 if last is None else last.store_write_errors)
         self._note_neighbours(summary)
+        if summary.memory is not None:
+            if self._memory is None:
+                self._memory = MemoryMetrics(self.registry)
+            self._memory.note(summary.memory)
         if last is not None:
             for stage, green_s in green_seconds(last.signal, last.now_s, summary.signal, summary.now_s):
                 self._green[stage].inc(green_s)

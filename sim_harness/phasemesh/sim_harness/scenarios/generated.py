@@ -36,6 +36,9 @@ class GridRecipe(msgspec.Struct, frozen=True):
     east and west in the last, as `axis_factors` say. Roads differ by up to `spread`; `turn_share` of the vehicles turn
     once, half of them left, at a crossing drawn evenly.
 
+    `column_factors`, one a column, multiply what enters its ends, so that signals have demand of their own; none are
+    ones.
+
     With `people_ph` above 0 every road has pavements and every arm of a signal a crossing. So many people an hour set
     out towards each signal from each side, more or fewer by up to `spread`, and go straight on, to the left, or on to
     the next block in even shares; each crosses at least one road.
@@ -50,8 +53,16 @@ class GridRecipe(msgspec.Struct, frozen=True):
     spread: float = 0.15
     turn_share: float = 0.4
     people_ph: float = 0.0
+    column_factors: tuple[float, ...] = ()
     window_s: float = 3600.0
     seed: int = 1
+
+
+ROWS = {
+    "mixed3x1": GridRecipe(columns=3, rows=1, column_factors=(0.3, 1.0, 1.8)),
+    "same3x1": GridRecipe(columns=3, rows=1, road_m=400.0, axis_factors=(1.0,), spread=0.0, turn_share=0.0),
+}
+"""Three signals in a row: of the first each has a demand of its own, of the second all have the same one."""
 
 
 class _Road(msgspec.Struct, frozen=True):
@@ -73,10 +84,12 @@ class _Outing(msgspec.Struct, frozen=True):
 
 
 def parse_grid(name: str) -> GridRecipe | None:
-    """The recipe of `gridNxM` (N columns, M rows) or of `walkNxM`, which has people on foot too; None for other names.
+    """The recipe of `gridNxM` (N columns, M rows), of `walkNxM`, which has people on foot too, or of one of `ROWS`.
 
-    Raises ScenarioError when it is too large.
+    None for other names; raises ScenarioError when it is too large.
     """
+    if name in ROWS:
+        return ROWS[name]
     match = _GRID_NAME.fullmatch(name)
     if match is None:
         return None
@@ -165,11 +178,18 @@ def demand(recipe: GridRecipe) -> str:
     routes = "".join(_routes(road, recipe) for road in roads)
     periods = len(recipe.axis_factors)
     flows = "".join(
-        _flow(road, recipe, period, float(factor))
+        _flow(road, recipe, period, float(factor) * _column_factor(road, recipe))
         for period in range(periods)
         for road, factor in zip(roads, factors, strict=True)
     )
     return f"<routes>\n{routes}{flows}</routes>\n"
+
+
+def _column_factor(road: _Road, recipe: GridRecipe) -> float:
+    """What the demand of `road` is multiplied by: columns have a letter each, rows have no factor."""
+    if not road.is_vertical or not recipe.column_factors:
+        return 1.0
+    return recipe.column_factors[ord(road.nodes[1][0]) - ord("A")]
 
 
 def people(recipe: GridRecipe) -> str:

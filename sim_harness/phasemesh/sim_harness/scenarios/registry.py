@@ -47,6 +47,8 @@ _GENERATED = {
     **dict.fromkeys(("grid3x3", "grid5x5", "grid13x13"), "any gridNxM"),
     **dict.fromkeys(("walk2x2", "walk3x3"), "any walkNxM, with people on foot"),
     **dict.fromkeys(("city:1", "city:2"), "any city:SEED, drawn at random"),
+    "mixed3x1": "three signals in a row, each with a demand of its own",
+    "same3x1": "three signals in a row with the same demand",
 }
 """The generated scenarios that are listed, each with the names of its kind, of which every size works."""
 

@@ -37,13 +37,11 @@ class A2c:
         with core.computing():
             replayed = replay(core.actor, batch, core.recipe.mask.temperature)
         log_probability = replayed.taken(batch.stage)
-        value_loss, explained = core.judge(batch)
         terms = Terms(
             policy=masked_mean(-log_probability * batch.advantage, batch.has_choice),
-            value=value_loss,
+            judged=core.judge(batch, replayed),
             mask=mask_loss(core.recipe.mask, replayed, batch),
             entropy=entropy_of(replayed, batch),
             policy_kl=masked_mean((batch.log_probability - log_probability).detach(), batch.has_choice),
-            explained=explained,
         )
-        return stats_of(terms, replayed, batch, core.descend(terms, learns_policy=learns_policy))
+        return stats_of(terms, replayed, batch, core.descend(terms, replayed, learns_policy=learns_policy))

@@ -17,6 +17,7 @@ from phasemesh.trainer.critic import Critic, ValueScale
 from phasemesh.trainer.ego_mask import bernoulli_entropy, kl_to_prior, printed_penalty
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
+from phasemesh.trainer.heads import evenness, likeness, weights_entropy
 from phasemesh.trainer.layout import BoolArray
 from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Precision, Recipe
 from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
@@ -31,7 +32,9 @@ class Stats(msgspec.Struct, frozen=True):
     Losses, the policy's `entropy` in nats, how far the policy moved (`policy_kl`), how much of the returns' variance
     the critic explains, and the gradient's norm. `edges` is how many edges a batch had; mean and spread of the edge
     posterior over all contexts and its mean entropy are averages over edges, 0 where there are none. `agreement` is the
-    share of decisions in which the actor wants what a planner found best, 0 without one.
+    share of decisions in which the actor wants what a planner found best, 0 without one. Of a hyper-action over `heads`
+    heads (0 where nothing is weighed) `hyper_evenness` is its entropy as a share of the greatest, and `head_likeness`
+    the mean correlation of two heads.
     """
 
     policy_loss: float
@@ -46,17 +49,31 @@ class Stats(msgspec.Struct, frozen=True):
     mask_spread: float
     mask_entropy: float
     agreement: float = 0.0
+    heads: float = 0.0
+    hyper_evenness: float = 0.0
+    head_likeness: float = 0.0
+
+
+class Judged(NamedTuple):
+    """What the critic makes of a batch: its loss, how much of the returns' variance it explains, and its heads.
+
+    The loss is Huber's on normalised returns; 1 explains all of the variance, 0 is no better than the mean. `heads` are
+    [N, B, k], or values alone [N, B].
+    """
+
+    loss: Tensor
+    explained: Tensor
+    heads: Tensor
 
 
 class Terms(NamedTuple):
-    """The parts of a loss for one batch, each a scalar; `policy_kl` and `explained` are measured, not minimised."""
+    """The parts of a loss for one batch, each a scalar; `policy_kl` and `judged.explained` are only measured."""
 
     policy: Tensor
-    value: Tensor
+    judged: Judged
     mask: Tensor
     entropy: Tensor
     policy_kl: Tensor
-    explained: Tensor
 
 
 class Learner(Protocol):
@@ -84,11 +101,13 @@ class Core:
         self.scale = ValueScale().to(device)
         self.recipe = recipe
         self.device = device
+        self.hyper_entropy_weight = hyper_entropy_weight(recipe, 0)
         self.parameters = [*actor.parameters(), *critic.parameters()]
         self.optimiser = optimiser(self.parameters, lr=recipe.learner.learning_rate, eps=1e-5)
 
     def anneal(self, iteration: int) -> None:
-        """Set the rate of learning of `iteration`."""
+        """Set the rate of learning and the weight of the hyper-action's entropy of `iteration`."""
+        self.hyper_entropy_weight = hyper_entropy_weight(self.recipe, iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe.learner, iteration)
 
@@ -103,7 +122,8 @@ class Core:
         with torch.no_grad():
             reads = (part.to(self.device) for part in critic_input(episode))
             judge = self.critic.judging(episode.layout.names)
-            values = self.scale.returns(judge(*reads)).cpu().numpy()
+            hyper = torch.from_numpy(episode.hyper).to(self.device)
+            values = self.scale.returns(self.critic.mixed(judge(*reads), hyper)).cpu().numpy()
         # Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
         pace = episode.plan.tick_s / recipe.episodes.tick_s
         gamma, lambda_ = recipe.learner.gamma**pace, recipe.learner.lambda_**pace
@@ -117,21 +137,24 @@ class Core:
         is_mixed = self.recipe.learner.precision is Precision.BFLOAT16
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed)
 
-    def judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The critic on `batch`: its Huber loss on normalised returns, and how much of their variance it explains.
-
-        1 is all of it, 0 is no better than their mean.
-        """
+    def judge(self, batch: Batch, replayed: Replayed) -> Judged:
+        """The critic on `batch`, its heads weighed as the actor weighs them now."""
         with self.computing():
-            values = self.critic.judging(batch.agents)(*batch.critic).float()
+            heads = self.critic.judging(batch.agents)(*batch.critic).float()
+        values = self.critic.mixed(heads, replayed.hyper)
         target = self.scale.normalised(batch.target)
         left = (target - values).detach().var() / target.var().clamp(min=1e-6)
-        return nn.functional.smooth_l1_loss(values, target), 1.0 - left
+        return Judged(nn.functional.smooth_l1_loss(values, target), 1.0 - left, heads)
 
-    def descend(self, terms: Terms, *, learns_policy: bool) -> float:
-        """One step down the weighted sum of `terms`; the norm of the gradient before it was clipped."""
+    def descend(self, terms: Terms, replayed: Replayed, *, learns_policy: bool) -> float:
+        """One step down the weighted sum of `terms`; the norm of the gradient before it was clipped.
+
+        The hyper-action belongs to the value: it learns when the critic does.
+        """
         recipe = self.recipe
-        loss = recipe.learner.value_weight * terms.value
+        loss = recipe.learner.value_weight * terms.judged.loss
+        if terms.judged.heads.dim() == replayed.hyper.dim():
+            loss = loss - self.hyper_entropy_weight * weights_entropy(replayed.hyper).mean()
         if learns_policy:
             loss = loss + recipe.learner.policy_weight * terms.policy
             loss = loss - recipe.learner.entropy_weight * terms.entropy + recipe.mask.weight * terms.mask
@@ -146,6 +169,12 @@ def learning_rate(recipe: LearnerRecipe, iteration: int) -> float:
     """The rate of learning of `iteration`: linear from the recipe's to `final_rate` of it."""
     done = min(1.0, iteration / recipe.anneal_iterations)
     return recipe.learning_rate * (1.0 - (1.0 - recipe.final_rate) * done)
+
+
+def hyper_entropy_weight(recipe: Recipe, iteration: int) -> float:
+    """What a nat of the hyper-action's entropy is worth in `iteration`: linear to `final_entropy_weight`."""
+    heads, done = recipe.heads, min(1.0, iteration / recipe.learner.anneal_iterations)
+    return heads.entropy_weight + (heads.final_entropy_weight - heads.entropy_weight) * done
 
 
 def mask_loss(recipe: MaskRecipe, replayed: Replayed, batch: Batch) -> Tensor:
@@ -165,17 +194,25 @@ def stats_of(terms: Terms, replayed: Replayed, batch: Batch, grad_norm: float) -
     edges = replayed.probability.detach()[batch.valid > 0]
     return Stats(
         policy_loss=terms.policy.item(),
-        value_loss=terms.value.item(),
+        value_loss=terms.judged.loss.item(),
         mask_loss=terms.mask.item(),
         entropy=terms.entropy.item(),
         policy_kl=terms.policy_kl.item(),
-        explained_variance=terms.explained.item(),
+        explained_variance=terms.judged.explained.item(),
         grad_norm=grad_norm,
         edges=float(len(edges)),
         mask_mean=edges.mean().item() if len(edges) else 0.0,
         mask_spread=edges.std(correction=0).item() if len(edges) else 0.0,
         mask_entropy=bernoulli_entropy(edges).mean().item() if len(edges) else 0.0,
+        **_of_heads(terms.judged.heads.detach(), replayed.hyper.detach()),
     )
+
+
+def _of_heads(heads: Tensor, hyper: Tensor) -> dict[str, float]:
+    """The figures of a hyper-action; none where the critic has nothing to weigh."""
+    if heads.dim() < hyper.dim():
+        return {}
+    return {"heads": float(hyper.shape[-1]), "hyper_evenness": evenness(hyper), "head_likeness": likeness(heads)}
 
 
 def mean_stats(stats: Sequence[Stats]) -> Stats:

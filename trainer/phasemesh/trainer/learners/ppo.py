@@ -48,16 +48,14 @@ class Ppo:
         with core.computing():
             replayed = replay(core.actor, batch, core.recipe.mask.temperature)
         ratio = torch.exp(replayed.taken(batch.stage) - batch.log_probability)
-        value_loss, explained = core.judge(batch)
         terms = Terms(
             policy=masked_mean(clipped_loss(ratio, batch.advantage, core.recipe.learner.clip), batch.has_choice),
-            value=value_loss,
+            judged=core.judge(batch, replayed),
             mask=mask_loss(core.recipe.mask, replayed, batch),
             entropy=entropy_of(replayed, batch),
             policy_kl=moved(replayed, batch),
-            explained=explained,
         )
-        return stats_of(terms, replayed, batch, core.descend(terms, learns_policy=learns_policy))
+        return stats_of(terms, replayed, batch, core.descend(terms, replayed, learns_policy=learns_policy))
 
 
 def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
