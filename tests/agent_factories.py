@@ -33,7 +33,6 @@ from phasemesh.controller.agent import Agent, AgentSettings
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.clock import Clock, SimulatedClock
 from phasemesh.controller.decision import Decider
-from phasemesh.controller.memory.recall import Memory, NoMemory
 from phasemesh.controller.peers.keys import KeyPair, generate_keypair
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.memory_transport import MemoryExchange, MemoryTransport
@@ -132,7 +131,6 @@ def make_decider(
     intersection: Intersection,
     policy: Policy | PolicyFault,
     *,
-    memory: Memory | None = None,
     plan: PlanKind = PlanKind.ACTUATED,
     schedule: tuple[ScheduleRow, ...] = (),
     unit: UnitTiming = SIMULATED_UNIT,
@@ -144,7 +142,6 @@ def make_decider(
         timings,
         policy=policy,
         plan=PLANS[plan](intersection, timings, schedule),
-        memory=memory or NoMemory(),
         tick_s=TICK_S,
         steps_per_tick=STEPS_PER_TICK,
         unit=unit,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import typer
+from prometheus_client import CollectorRegistry
 from source_tree import ROOT, files_of_tests, name_of
 
 from phasemesh.contract.bundle import BundleManifest
@@ -21,9 +22,11 @@ from phasemesh.contract.timing import PROFILES, TIMING_RANGES
 from phasemesh.contract.topics import TOPICS
 from phasemesh.controller.cabinet import service as cabinet_service
 from phasemesh.controller.cli import make_app
+from phasemesh.controller.memory.memory_alarms import MemoryAlarm
 from phasemesh.controller.operator import service as operator_service
 from phasemesh.controller.peers.zmq_transport import SOCKET_OPTIONS
 from phasemesh.controller.safety.rules import RULES
+from phasemesh.controller.telemetry.memory_metrics import MemoryMetrics
 from phasemesh.controller.telemetry.records import Rung
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics
 from phasemesh.sim_harness.controllers import RULE_TICK_S, SUMO_PROGRAMS
@@ -206,6 +209,16 @@ def test_the_metrics_are_those_of_the_code() -> None:
 
     expected = {name + suffixes.get(kind, "") for name, kind in families.items()}
     assert first_cells(text_of("operations.md"), "Metrics") == expected
+
+
+def test_the_metrics_of_a_memory_are_those_of_the_code() -> None:
+    """The page of memory names every time series and every alarm of one."""
+    registry = CollectorRegistry()
+    MemoryMetrics(registry)
+    expected = {each.name + ("_total" if each.type == "counter" else "") for each in registry.collect()}
+
+    assert first_cells(text_of("memory.md"), "Metrics") == expected
+    assert first_cells(text_of("memory.md"), "Alarms") == {alarm.value for alarm in MemoryAlarm}
 
 
 def test_the_endpoints_are_those_of_the_code() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +21,6 @@ from phasemesh.contract.observation import (
     LANE_FEATURES,
     MESSAGE_SIZE,
     SUMMARY_SIZE,
-    Observation,
     lane_feature,
     stage_lanes,
 )
@@ -30,10 +30,11 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.decision import RESET_AFTER_TICKS, Choice, Decider, Mind, Observed
 from phasemesh.controller.ladder import CLEAN_S, FRESH, Standing, next_standing
 from phasemesh.controller.ladder_table import LadderEvent, Rung
-from phasemesh.controller.memory.recall import NoMemory, Recollection
+from phasemesh.controller.memory.recall import Candidate, Remembered
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.policy.noise import deterministic_noise
 from phasemesh.controller.policy.runtime import Policy
+from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.trouble import Circumstances, neighbour_events
 from phasemesh.controller.unit_watch import UnitWatch
 from strategies import brisk, readings
@@ -283,48 +284,69 @@ def test_without_a_policy_the_plan_decides(output: PolicyFault | None, may_use_p
     assert (choice.stage, choice.source) == (1, "plan")
 
 
-class FixedMemory:
-    """Remembers one stage for every situation, and what it was asked."""
-
-    def __init__(self, stage: int, source: str) -> None:
-        """Propose `stage` as `source`."""
-        self._recollection = Recollection(stage, source)
-        self.asked: list[tuple[Observation, tuple[bool, ...]]] = []
-
-    def look_up(self, observation: Observation, legal: tuple[bool, ...]) -> Recollection | None:
-        """As in `Memory`."""
-        self.asked.append((observation, legal))
-        return self._recollection
+def remembered(stage: int, source: str = "ltm", **changes: Any) -> Remembered:
+    """A memory that is sure of `stage`, and may act."""
+    candidate = Candidate(source, stage, level=-1.0, n=50, spread=0.5, updated_at_s=0.0)
+    values: dict[str, Any] = {"policy_n": 20, "policy_mean": -5.0, "may_act": True}
+    return Remembered(key=b"key", at_s=0.0, candidates=(candidate,), **{**values, **changes})
 
 
 @pytest.mark.parametrize("source", ["ltm", "stm"])
-def test_memory_comes_before_the_policy(source: str) -> None:
-    """What is remembered for this situation overrules the policy, under its own name."""
-    memory = FixedMemory(0, source)
-    decider = make_decider(CROSSING, FixedPolicy(0.0, 1.0), memory=memory)
-    snapshot = make_snapshot(CROSSING, now_s=LONG_GREEN_S)
-    observed = decider.observe(mind_at_start(decider, snapshot), snapshot)
-    choice = decider.recall(observed, answer((0.0, 1.0)), may_use_policy=True)
+def test_d19_a_confident_memory_comes_before_the_policy(source: str) -> None:
+    """What is surely better in this situation overrules the policy, under its own name."""
+    scene = make_scene(policy=FixedPolicy(0.0, 1.0))
+    output = answer((0.0, 1.0))
+    choice = scene.decider.choose(scene.observed, output, Rung.COORDINATED, None, remembered(0, source))
 
     assert (choice.stage, choice.source) == (0, source)
-    assert memory.asked == [(observed.observation, (True, True))]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [None, remembered(0, may_act=False), remembered(0, policy_mean=-1.0), remembered(0, policy_n=9)],
+    ids=["nothing", "in the shadow", "no better", "policy unknown"],
+)
+def test_d19_without_a_confident_entry_the_policy_decides(found: Remembered | None) -> None:
+    """No entry, one in the shadow, one that is no better, one with nothing to compare."""
+    scene = make_scene(policy=FixedPolicy(0.0, 1.0))
+    choice = scene.decider.choose(scene.observed, answer((0.0, 1.0)), Rung.COORDINATED, None, found)
+
+    assert (choice.stage, choice.source) == (1, "policy")
 
 
 def test_an_illegal_memory_is_ignored() -> None:
     """Memory cannot ask for what the guard would refuse; the policy decides then."""
-    decider = make_decider(CROSSING, FixedPolicy(0.0, 1.0), memory=FixedMemory(1, "ltm"))
+    decider = make_decider(CROSSING, FixedPolicy(0.0, 1.0))
     snapshot = make_snapshot(CROSSING, now_s=1.0)
     observed = decider.observe(decider.new_mind(snapshot), snapshot)
-    choice = decider.recall(observed, answer((0.0, 1.0)), may_use_policy=True)
+    choice = decider.recall(observed, answer((0.0, 1.0)), may_use_policy=True, remembered=remembered(1))
 
     assert (choice.stage, choice.source) == (0, "policy")
 
 
-def test_no_memory_always_trusts_the_policy() -> None:
-    """The memory of an agent that has none proposes nothing."""
+@pytest.mark.parametrize(
+    ("rung", "late", "source"),
+    [
+        (Rung.LOCAL, None, "plan"),
+        (Rung.RELEASED, None, "release"),
+        (Rung.COORDINATED, Finding("I23", Reaction.HOLD, "late"), "hold"),
+    ],
+)
+def test_memory_has_no_say_where_the_policy_has_none(rung: Rung, late: Finding | None, source: str) -> None:
+    """The ladder and lateness come before any memory."""
     scene = make_scene()
+    choice = scene.decider.choose(scene.observed, answer((0.0, 1.0)), rung, late, remembered(0))
 
-    assert NoMemory().look_up(scene.observed.observation, scene.observed.legal) is None
+    assert choice.source == source
+
+
+def test_the_guard_has_the_last_word_on_memory() -> None:
+    """A remembered stage that comes too late is refused like any other."""
+    scene = make_scene()
+    choice = scene.decider.choose(scene.observed, answer((0.0, 1.0)), Rung.COORDINATED, None, remembered(1))
+    verdict = scene.decider.guard(scene.observed, choice, LONG_GREEN_S + 5.5)
+
+    assert (choice.source, verdict.stage, verdict.rule) == ("ltm", 0, "I13")
 
 
 def test_the_guard_judges_at_the_time_it_is_given() -> None:

@@ -26,7 +26,8 @@ def test_the_machine_is_described_in_one_line() -> None:
 def test_an_unknown_part_is_refused_with_the_known_ones() -> None:
     """Nothing is measured before the parts are known."""
     with pytest.raises(
-        InputError, match="known are decentralised, alone, costs, pace, monitor, many, fixed-time, rollout"
+        InputError,
+        match="known are decentralised, alone, costs, pace, monitor, many, fixed-time, memory, queue-city, rollout",
     ):
         run_benchmarks(("speed",))
 

@@ -89,6 +89,20 @@ def test_a_killed_worker_says_so_to_whoever_waits_for_it(endless: str, tmp_path:
     assert WHY in errors.splitlines()[-1]
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_runs_of_a_comparison_end_with_it(endless: str, tmp_path: Path, how: signal.Signals) -> None:
+    """However the command ends, nobody goes on computing what nobody waits for."""
+    command = ("compare", endless, "--controllers", "fixed,max-pressure", "--seeds", "1", "--report", str(tmp_path))
+    comparison = start_phasemesh(*command)
+    assert eventually(lambda: len(list(tmp_path.rglob("tripinfo.xml"))) == 2)
+    children = _descendants(comparison.pid)
+    comparison.send_signal(how)
+    comparison.communicate(timeout=LONG_S)
+
+    assert len(children) >= 2
+    assert eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
 def test_a_simulation_that_gives_up_leaves_what_there_is(tmp_path: Path) -> None:
     """SUMO's own reason ends the run in one line with exit code 2, and stands in result and page."""
     routes, config = tmp_path / "late.rou.xml", tmp_path / "late.sumocfg"

@@ -9,11 +9,14 @@ import torch
 from trainer_towns import make_episode, random_views
 
 from phasemesh.contract.errors import InputError
-from phasemesh.trainer.cloning import clone, sharpen, wanted
+from phasemesh.contract.units import IntersectionId
+from phasemesh.trainer.actor_spec import ActorSpec, SharingKind, SiteSpec
+from phasemesh.trainer.cloning import clone, renew_edges, sharpen, wanted
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Lesson, batches, replay
 from phasemesh.trainer.networks import UniversalActor
 from phasemesh.trainer.recipe import Recipe, WarmStart
+from phasemesh.trainer.sharing import make_actor
 from phasemesh.trainer.teacher import check_teacher, taught_stage
 
 pytestmark = pytest.mark.train
@@ -33,21 +36,58 @@ def test_an_actor_learns_what_its_teacher_wants() -> None:
     assert last.loss < first.loss
 
 
-def test_cloning_leaves_the_mask_at_its_prior() -> None:
-    """A rule hears nobody: whether edges are open is not its to teach, and a mask at 0 or 1 learns no more."""
+def test_cloning_teaches_the_edge_posterior_nothing() -> None:
+    """A rule hears nobody: whether edges are open is not its to teach."""
     torch.manual_seed(0)
     actor = UniversalActor()
-    with torch.no_grad():
-        actor.edge_score.bias.fill_(-2.0)
+    before = [parameter.clone() for parameter in actor.edge_parameters()]
     episode = make_episode(actor, ticks=160, teacher="approach", teacher_share=1.0)
-    recipe = Recipe(warm_start=WarmStart(teacher="approach", epochs=25, rows_per_batch=24, segment_ticks=8))
-
+    recipe = Recipe(warm_start=WarmStart(teacher="approach", epochs=2, rows_per_batch=24, segment_ticks=8))
     clone(actor, [episode], recipe, np.random.default_rng(0), torch.device("cpu"))
 
-    (batch,) = batches(_nothing_of(episode), np.random.default_rng(0), segment_ticks=160, rows=10_000)
+    assert len(before) == 4
+    assert all(torch.equal(old, new) for old, new in zip(before, actor.edge_parameters(), strict=True))
+
+
+def test_an_edge_posterior_that_was_dead_tells_contexts_apart_again() -> None:
+    """Units that are 0 everywhere give one probability and no gradient; drawn anew they give many, all near 0.5."""
+    torch.manual_seed(0)
+    actor = UniversalActor()
+    episode = make_episode(actor, ticks=48)
     with torch.no_grad():
-        probability = replay(actor, batch, 0.5).probability[batch.valid > 0]
-    assert (probability - recipe.mask.prior).abs().max() < 0.1
+        actor.edge_layer.bias.fill_(-1e3)
+    dead = _probabilities(actor, episode)
+    renew_edges(actor, seed=5)
+    alive = _probabilities(actor, episode)
+
+    assert dead.std() == 0.0
+    assert alive.std() > 0.001
+    assert alive.min() > 0.3
+    assert alive.max() < 0.7
+
+
+@pytest.mark.parametrize("kind", [SharingKind.FULL, SharingKind.INDEX, SharingKind.NONE])
+def test_edges_are_renewed_by_seed_whoever_shares_them(kind: SharingKind) -> None:
+    """The same seed gives the same layers; nothing else of the actor moves."""
+    sites = tuple(SiteSpec(name=IntersectionId(name), lanes=4, stages=3, neighbours=()) for name in "ab")
+    actor = make_actor(ActorSpec(sharing=kind, sites=sites))
+    before = {name: tensor.clone() for name, tensor in actor.state_dict().items()}
+    drawn = []
+    for seed in (1, 2, 1):
+        renew_edges(actor, seed)
+        drawn.append([parameter.clone() for parameter in actor.edge_parameters()])
+    moved = {name for name, tensor in actor.state_dict().items() if not torch.equal(tensor, before[name])}
+
+    assert all(torch.equal(first, again) for first, again in zip(drawn[0], drawn[2], strict=True))
+    assert not torch.equal(drawn[0][0], drawn[1][0])
+    assert moved
+    assert all("edge_" in name for name in moved)
+
+
+def _probabilities(actor: UniversalActor, episode: Episode) -> torch.Tensor:
+    (batch,) = batches(_nothing_of(episode), np.random.default_rng(0), segment_ticks=48, rows=10_000)
+    with torch.no_grad():
+        return replay(actor, batch, 0.5).probability[batch.valid > 0]
 
 
 def _nothing_of(episode: Episode) -> Lesson:

@@ -17,7 +17,6 @@ from street_probe import Seen
 from phasemesh.contract.messages import vector
 from phasemesh.contract.tensors import PolicyFault
 from phasemesh.controller.decision import Decider, Mind
-from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.plans.table import PLANS
 from phasemesh.controller.telemetry.records import RecordHeader, TickRecord, read_records
 from phasemesh.export.rule_weights import random_actor
@@ -81,7 +80,6 @@ def decider_of(header: RecordHeader) -> Decider:
         header.timings,
         policy=PolicyFault("records are only encoded"),
         plan=PLANS[header.plan](header.intersection, header.timings),
-        memory=NoMemory(),
         tick_s=header.tick_s,
         steps_per_tick=header.steps_per_tick,
         unit=header.unit,

@@ -40,6 +40,14 @@ class Pace(StrEnum):
     REALTIME = "realtime"
 
 
+class MemoryMode(StrEnum):
+    """Whether an agent remembers: not at all, in the shadow of its policy, or with a say where it has earned one."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
 class AdapterKind(StrEnum):
     """Drivers that a site may name; the key of each adapter file."""
 
@@ -64,6 +72,14 @@ class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number: int
 
 
+class HubAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the memory hub serves, the public CURVE key that it proves, and how often agents turn to it, in seconds."""
+
+    endpoint: str
+    public_key: str
+    every_s: float = 300.0
+
+
 class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shared part of a site. `speed` is simulated seconds a wall second in real-time pace.
 
@@ -85,6 +101,8 @@ class SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: dict[IntersectionId, PeerAddress]
     step_s: float = 1.0
     allows_plain_http: bool = False
+    memory: MemoryMode = MemoryMode.OFF
+    memory_hub: HubAddress | None = None
 
     @property
     def steps_per_tick(self) -> int:
@@ -138,7 +156,13 @@ def faults_of_site(site: SiteFile) -> list[str]:
         faults.append(f"comm_deadline_ms: {site.comm_deadline_ms} ms is outside 1 ms to one tick")
     if not 0.0 < site.speed <= 1000.0:
         faults.append(f"speed: {site.speed} is outside 0 to 1000")
-    return faults + _directory_faults(site.directory)
+    return faults + _hub_faults(site.memory_hub) + _directory_faults(site.directory)
+
+
+def _hub_faults(hub: HubAddress | None) -> list[str]:
+    if hub is None or 1.0 <= hub.every_s <= 86_400.0:
+        return []
+    return [f"memory_hub.every_s: {hub.every_s} s is outside 1 s to a day"]
 
 
 def _directory_faults(directory: dict[IntersectionId, PeerAddress]) -> list[str]:

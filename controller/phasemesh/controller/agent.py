@@ -20,6 +20,8 @@ from phasemesh.controller.clock import Clock, MonotonicClock
 from phasemesh.controller.decision import Choice, Decider, Mind, Observed
 from phasemesh.controller.ladder import Standing
 from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.memory.agent_memory import AgentMemory
+from phasemesh.controller.memory.recall import Remembered
 from phasemesh.controller.peers.echo import Echo
 from phasemesh.controller.peers.gather import Gathered, gather
 from phasemesh.controller.peers.mailbox import Mailbox
@@ -70,11 +72,12 @@ class Sensed(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """Step 6 of a tick: where the agent stands, under which circumstances, and what it wants."""
+    """Step 6 of a tick: where the agent stands, under which circumstances, what it remembered and what it wants."""
 
     standing: Standing
     circumstances: Circumstances
     choice: Choice
+    remembered: Remembered | None
 
 
 class Judged(NamedTuple):
@@ -96,8 +99,10 @@ class Agent:
         mailbox: Mailbox,
         *,
         decision_clock: Clock,
+        memory: AgentMemory | None = None,
     ) -> None:
         """Decide with `decider`; `decision_clock` judges lateness: the monotonic clock, or simulated time."""
+        self.memory = memory
         self._settings = settings
         self._decider = decider
         self._driver = driver
@@ -254,9 +259,12 @@ class Agent:
         circumstances = msgspec.structs.replace(self._circumstances, late=late)
         self._circumstances = Circumstances()
         standing = self._decider.stand(mind, observed, output, gathered.views, circumstances)
-        choice = self._decider.choose(observed, output, standing.rung, late)
+        remembered = None
+        if self.memory is not None and isinstance(output, PolicyOutput):
+            remembered = self.memory.look_up(observed.snapshot, observed.legal)
+        choice = self._decider.choose(observed, output, standing.rung, late, remembered)
         sensed.stopwatch.lap()
-        return Decided(standing, circumstances, choice)
+        return Decided(standing, circumstances, choice, remembered)
 
     def _guard(self, sensed: Sensed, choice: Choice) -> Judged:
         now_s = self._now_s(sensed)
@@ -327,6 +335,9 @@ class Agent:
         boot_id = self._settings.boot_id
         unit = self._decider.note_answer(sensed.observed, decided.choice, answer, judged.now_s, boot_id)
         self._mind = self._decider.next_mind(sensed.observed, output, decided.standing, unit)
+        if self.memory is not None:
+            executed = answer.signal.stage if answer else None
+            self.memory.note(sensed.observed.snapshot, sensed.observed.legal, decided.choice.source, executed)
         # Being heard is nothing that this agent can act on, so that it is settled only here, to be told.
         hears_us = self._echo.hears_us(gathered.views, self._tick)
         self._tick += 1
@@ -344,6 +355,7 @@ class Agent:
                 standing=decided.standing,
                 circumstances=decided.circumstances,
                 choice=decided.choice,
+                remembered=decided.remembered,
                 verdict=judged.verdict,
                 now_s=judged.now_s,
                 applied=applied,

@@ -10,6 +10,7 @@ from phasemesh.contract.hyper_profile import HyperProfile
 from phasemesh.contract.units import NS_PER_S, MonoNs
 from phasemesh.controller.clock import Clock
 from phasemesh.controller.ladder_table import Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.operator.snapshot import OperatorBoard, OperatorState
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.telemetry.event_codes import ANNOUNCED
@@ -50,6 +51,7 @@ class Announcer:
         self._drifts = DriftWatch(profile)
         self._drift: Drift | None = None
         self._fault = self._state_fault = ""
+        self._memory: MemoryState | None = None
         self._record: TickRecord | None = None
         self._record_ns: MonoNs | None = None
 
@@ -73,6 +75,7 @@ class Announcer:
                 drops=drop_counts(self._mailbox.faults),
                 store_write_errors=self._writer.lost if self._writer else 0,
                 drift=self._drift,
+                memory=self._memory,
             )
         )
         self.show()
@@ -88,6 +91,14 @@ class Announcer:
                 distance=None if self._drift.distance is None else round(self._drift.distance, 4),
                 threshold=self._drift.threshold,
             )
+
+    def note_memory(self, state: MemoryState) -> None:
+        """What the memory of the agent is after the tick that ends now; alarms are told when they are news."""
+        before = self._memory.alarms if self._memory else ()
+        for alarm in state.alarms:
+            if alarm not in before:
+                log.warning("memory alarm", intersection=self._header.intersection.id, alarm=alarm.value)
+        self._memory = state
 
     def note_fault(self, fault: str) -> None:
         """The driver gave no snapshot; told to the log when it is news, since a dead cabinet is asked on and on."""
@@ -119,6 +130,7 @@ class Announcer:
                 events=self._events.events,
                 speed=self._speed,
                 drift=self._drift,
+                memory=self._memory,
             )
         )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import msgspec
 import structlog
 
 from phasemesh.contract.errors import BundleError
 from phasemesh.contract.hyper_profile import HyperProfile
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.site import Pace, SiteFile, SiteIntersection
+from phasemesh.contract.site import MemoryMode, Pace, SiteFile, SiteIntersection
 from phasemesh.contract.tensors import PolicyFault
 from phasemesh.contract.topics import PEER_STATE
 from phasemesh.contract.units import IntersectionId
@@ -17,7 +21,10 @@ from phasemesh.controller.agent import Agent, AgentSettings
 from phasemesh.controller.clock import Clock, MonotonicClock, SimulatedClock
 from phasemesh.controller.decision import Decider
 from phasemesh.controller.ladder_table import LadderEvent
-from phasemesh.controller.memory.recall import NoMemory
+from phasemesh.controller.life_file import wall_ms
+from phasemesh.controller.memory.agent_memory import AgentMemory
+from phasemesh.controller.memory.street_reward import reward_rule
+from phasemesh.controller.peers.keys import KeyPair
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.transport import Transport
 from phasemesh.controller.plans.table import site_plan
@@ -25,6 +32,9 @@ from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, load_b
 from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.policy.trust import trusted_keys
 from phasemesh.controller.telemetry.records import RECORD_FORMAT, RecordHeader
+
+if TYPE_CHECKING:
+    from phasemesh.controller.memory.keeper import MemoryKeeper
 
 log = structlog.get_logger("phasemesh.agent")
 
@@ -59,6 +69,7 @@ def make_agent(
     *,
     boot_id: int,
     latched: tuple[LadderEvent, ...] = (),
+    memory: AgentMemory | None = None,
 ) -> Agent:
     """The agent of `entry` for its life `boot_id`; `latched` is left of earlier lives."""
     decider = Decider(
@@ -66,7 +77,6 @@ def make_agent(
         entry.timings,
         policy=loaded.policy,
         plan=site_plan(entry),
-        memory=NoMemory(),
         tick_s=site.tick_s,
         steps_per_tick=site.steps_per_tick,
         unit=entry.unit,
@@ -83,7 +93,45 @@ def make_agent(
         speed=site.speed,
     )
     mailbox = Mailbox(entry.intersection.neighbours, PEER_STATE.stale_after_ticks, site.steps_per_tick)
-    return Agent(settings, decider, driver, transport, mailbox, decision_clock=decision_clock(site))
+    return Agent(settings, decider, driver, transport, mailbox, decision_clock=decision_clock(site), memory=memory)
+
+
+def memory_of(
+    site: SiteFile,
+    entry: SiteIntersection,
+    bundle: LoadedBundle | None,
+    path: Path | None,
+    keypair: Callable[[], KeyPair] | None = None,
+) -> MemoryKeeper | None:
+    """The memory of `entry`, kept in the store at `path`, as the site asks for; None where it is off.
+
+    With the agent's own `keypair` it is shared over the memory hub of the site, where there is one.
+
+    Raises:
+        EndpointError: the endpoint of the hub is malformed.
+        SiteError: a key is missing or malformed.
+    """
+    if site.memory is MemoryMode.OFF:
+        return None
+    from phasemesh.controller.memory.keeper import identity_of, open_memory  # noqa: PLC0415 (others need no database)
+
+    reward = reward_rule(bundle.manifest if bundle else None)
+    identity = identity_of(entry.intersection, entry.timings, reward, site.tick_s)
+    line = None
+    if site.memory_hub is not None and keypair is not None:
+        from phasemesh.controller.memory.sync_client import open_line  # noqa: PLC0415 (others share with nobody)
+
+        line = open_line(site.memory_hub, keypair(), identity, entry.intersection)
+    return open_memory(
+        entry.intersection,
+        site.memory,
+        reward,
+        identity=identity,
+        line=line,
+        path=path,
+        # Simulated streets have their own time, by which runs repeat themselves.
+        clock_s=None if site.pace is Pace.LOCKSTEP else lambda: wall_ms() / 1000.0,
+    )
 
 
 def decision_clock(site: SiteFile) -> Clock:

@@ -214,10 +214,18 @@ def verify_audit(
     typer.echo(f"{file}: {verdict.lines} lines in order, head {verdict.head}")
 
 
+def memory_hub(site: Annotated[Path, typer.Option(help="Folder of the site, as `phasemesh site` writes it.")]) -> None:
+    """Share what the agents of a site remember: average it over its holders, and give everybody the union."""
+    from phasemesh.controller.memory.hub_process import serve_hub  # noqa: PLC0415 (quick start)
+
+    serve_hub(site)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "agent": agent,
     "cabinet": cabinet,
     "check": check,
+    "memory-hub": memory_hub,
     "replay": replay,
     "token": token,
 }

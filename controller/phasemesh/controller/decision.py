@@ -28,7 +28,7 @@ from phasemesh.contract.tensors import PolicyFault, PolicyInput, PolicyOutput, i
 from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.controller.ladder import FRESH, Standing, next_standing
 from phasemesh.controller.ladder_table import COMMANDLESS_RUNGS, POLICY_RUNGS, LadderEvent, Rung
-from phasemesh.controller.memory.recall import Memory
+from phasemesh.controller.memory.recall import GateRules, Remembered, recollection
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.plans.plan import LocalPlan
 from phasemesh.controller.policy.runtime import Policy
@@ -48,6 +48,10 @@ from phasemesh.controller.unit_watch import UnitRules, UnitWatch
 
 RESET_AFTER_TICKS = 3
 """A gap longer than this resets the recurrent state: it no longer describes the present."""
+
+
+GATE = GateRules()
+"""When memory is believed, the same for every agent."""
 
 
 class Mind(msgspec.Struct, frozen=True):
@@ -104,17 +108,17 @@ class Decider:
         *,
         policy: Policy | PolicyFault,
         plan: LocalPlan,
-        memory: Memory,
         tick_s: float,
         steps_per_tick: int,
         unit: UnitTiming = SIMULATED_UNIT,
+        gate: GateRules = GATE,
     ) -> None:
         """Decide with `policy`; a fault in its place means that the local plan decides."""
         self.intersection = intersection
         self.timings = timings
         self._policy = policy
         self._plan = plan
-        self._memory = memory
+        self._gate = gate
         self.tick_s = tick_s
         self._reset_after_steps = RESET_AFTER_TICKS * steps_per_tick
         self._guard = Guard(intersection, timings, unit)
@@ -203,14 +207,22 @@ class Decider:
         return next_standing(mind.standing, raised, snapshot.now_s, latch_is_reset=circumstances.latch_is_reset)
 
     def choose(
-        self, observed: Observed, output: PolicyOutput | PolicyFault, rung: Rung, late: Finding | None
+        self,
+        observed: Observed,
+        output: PolicyOutput | PolicyFault,
+        rung: Rung,
+        late: Finding | None,
+        remembered: Remembered | None = None,
     ) -> Choice:
-        """Step 6, second part: what the rung leaves to choose; the first late ticks hold the stage in force (I23)."""
+        """Step 6, second part: what the rung leaves to choose; the first late ticks hold the stage in force (I23).
+
+        `remembered` is what memory was found to hold of the situation.
+        """
         if rung in COMMANDLESS_RUNGS:
             return self.release(observed)
         if late is not None and late.reaction is Reaction.HOLD:
             return self.hold(observed)
-        return self.recall(observed, output, may_use_policy=rung in POLICY_RUNGS)
+        return self.recall(observed, output, may_use_policy=rung in POLICY_RUNGS, remembered=remembered)
 
     def release(self, observed: Observed) -> Choice:
         """Nothing is wanted: the cabinet follows its own plan."""
@@ -220,13 +232,20 @@ class Decider:
         """The stage in force is wanted."""
         return Choice(observed.snapshot.signal.stage, "hold")
 
-    def recall(self, observed: Observed, output: PolicyOutput | PolicyFault, *, may_use_policy: bool) -> Choice:
-        """Memory first, then the policy; the local plan when neither may be used."""
+    def recall(
+        self,
+        observed: Observed,
+        output: PolicyOutput | PolicyFault,
+        *,
+        may_use_policy: bool,
+        remembered: Remembered | None = None,
+    ) -> Choice:
+        """Memory first where it may act, then the policy; the local plan when neither may be used."""
         if isinstance(output, PolicyFault) or not may_use_policy:
             return Choice(self._plan.choose(observed.snapshot, observed.history), "plan")
-        remembered = self._memory.look_up(observed.observation, observed.legal)
-        if remembered is not None and observed.legal[remembered.stage]:
-            return Choice(remembered.stage, remembered.source)
+        found = recollection(remembered, observed.legal, self._gate)
+        if found is not None:
+            return Choice(found.stage, found.source)
         return Choice(choose_stage(output.stage_logits, observed.legal, observed.snapshot.signal.stage), "policy")
 
     def guard(self, observed: Observed, choice: Choice, now_s: float) -> Verdict:

@@ -26,7 +26,7 @@ from phasemesh.controller.access.tls import CABINETS, demand_tls, find_tls
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.adapters.table import open_driver
 from phasemesh.controller.announcer import Announcer
-from phasemesh.controller.assembly import header_of, load_policy, make_agent
+from phasemesh.controller.assembly import header_of, load_policy, make_agent, memory_of
 from phasemesh.controller.clock import ClockWatch, MonotonicClock, Pacer
 from phasemesh.controller.instance_lock import InstanceLock
 from phasemesh.controller.life_file import LifeBook, wall_ms
@@ -34,7 +34,8 @@ from phasemesh.controller.operator.order_route import ORDER_ROLES, add_order_rou
 from phasemesh.controller.operator.orders import OrderBook, cabinet_url
 from phasemesh.controller.operator.server import SWITCH_INTERVAL_S, OperatorServer, serve_in_thread
 from phasemesh.controller.peers.directory import WatchedTransport
-from phasemesh.controller.site_folder import address_of, read_intersection, read_site, secret_path
+from phasemesh.controller.peers.keys import KeyPair
+from phasemesh.controller.site_folder import address_of, read_intersection, read_keypair, read_site, secret_path
 from phasemesh.controller.snapshot_source import SnapshotSource
 from phasemesh.controller.state_folder import NOT_KEPT
 from phasemesh.controller.telemetry.log import configure_logging
@@ -64,7 +65,8 @@ class AgentLaunch(msgspec.Struct, frozen=True):
     process end when the one that started it is gone. `site_keys` are public keys in hexadecimal that may have signed
     the site, beside those that the user trusts. `state_folder` keeps what one life leaves to the next: without it a
     storm of restarts is not slowed down, and what is latched ends with the life. `tells_forgetting` makes log and
-    health warn of that.
+    health warn of that. `memory_folder` is where the memory of the agent is kept, where the site lets it remember; by
+    default that is the `state_folder`, and without either memory ends with the process.
     """
 
     site_folder: Path
@@ -75,6 +77,7 @@ class AgentLaunch(msgspec.Struct, frozen=True):
     site_keys: tuple[str, ...] = ()
     state_folder: Path | None = None
     tells_forgetting: bool = False
+    memory_folder: Path | None = None
 
 
 class AgentProcess:
@@ -131,7 +134,13 @@ class AgentProcess:
         self._transport = WatchedTransport(launch.site_folder, site, entry, launch.site_keys)
         self._resources.callback(self._transport.close)
         boot_id, latched = self._life.boot_id, self._life.life.latched
-        self._agent = make_agent(site, entry, loaded, driver, self._transport, boot_id=boot_id, latched=latched)
+        self._memory = memory_of(site, entry, loaded.bundle, self._memory_path(), self._keypair)
+        if self._memory is not None:
+            self._resources.callback(self._memory.close)
+        memory = None if self._memory is None else self._memory.memory
+        self._agent = make_agent(
+            site, entry, loaded, driver, self._transport, boot_id=boot_id, latched=latched, memory=memory
+        )
         self._source = SnapshotSource(driver, site, entry.intersection, boot_id, self._clock)
         header = header_of(site, entry, loaded.bundle, boot_id)
         profile = loaded.usual_hyper(launch.intersection_id)
@@ -142,6 +151,13 @@ class AgentProcess:
         server = self._serve()
         if server is not None:
             self._resources.callback(server.close)
+
+    def _keypair(self) -> KeyPair:
+        return read_keypair(self._launch.site_folder, self._site, self._launch.intersection_id)
+
+    def _memory_path(self) -> Path | None:
+        folder = self._launch.memory_folder or self._launch.state_folder
+        return None if folder is None else folder / f"{self._number}.memory.sqlite"
 
     def run(self) -> None:
         """Turn the decision loop until told to stop; then let go of the intersection, whatever happened."""
@@ -279,6 +295,8 @@ class AgentProcess:
         self._source.note(record)
         self._keep_latched()
         self._watchdog.beat()
+        if self._memory is not None:
+            self._announcer.note_memory(self._memory.note_tick())
         self._announcer.note_tick(record, is_late=self._agent.was_late)
 
     def _keep_latched(self) -> None:

@@ -13,6 +13,7 @@ from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.controller.adapters.driver import DriverFault
 from phasemesh.controller.decision import Choice, Mind, Observed
 from phasemesh.controller.ladder import Standing
+from phasemesh.controller.memory.recall import Remembered
 from phasemesh.controller.peers.gather import Gathered
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.safety.case import Verdict
@@ -36,6 +37,7 @@ class Ticked(NamedTuple):
     standing: Standing
     circumstances: Circumstances
     choice: Choice
+    remembered: Remembered | None
     verdict: Verdict
     now_s: float
     applied: AppliedCommand | DriverFault
@@ -77,6 +79,7 @@ def record_of(ticked: Ticked) -> TickRecord:
         cpu_ms=ticked.stopwatch.cpu_ms,
         policy_fault=ticked.output.reason if isinstance(ticked.output, PolicyFault) else "",
         command_fault=applied.reason if isinstance(applied, DriverFault) else "",
+        remembered=ticked.remembered,
         **_outputs(ticked.output),
     )
 

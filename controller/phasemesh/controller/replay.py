@@ -11,7 +11,6 @@ import numpy as np
 from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.controller.decision import Decider, Mind, Observed
 from phasemesh.controller.ladder import Standing
-from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.peers.mailbox import PeerView
 from phasemesh.controller.plans.table import PLANS
 from phasemesh.controller.policy.runtime import Policy
@@ -122,7 +121,6 @@ def _decider(header: RecordHeader, policy: Policy | PolicyFault) -> Decider:
         header.timings,
         policy=policy,
         plan=PLANS[header.plan](header.intersection, header.timings, header.schedule),
-        memory=NoMemory(),
         tick_s=header.tick_s,
         steps_per_tick=header.steps_per_tick,
         unit=header.unit,
@@ -141,7 +139,7 @@ def _rerun(
         # The words of a fault are those of its time: the policy that spoke them may be gone.
         output = PolicyFault(record.policy_fault)
     standing = decider.stand(mind, observed, output, views, record.circumstances)
-    choice = decider.choose(observed, output, standing.rung, record.circumstances.late)
+    choice = decider.choose(observed, output, standing.rung, record.circumstances.late, record.remembered)
     verdict = decider.guard(observed, choice, record.now_s)
     pairs: Pairs = {
         **_carried_pairs(record, mind, expected),

@@ -26,6 +26,8 @@ from phasemesh.controller.policy.trust import parse_key, site_signers
 SITE_NAME = "site.json"
 DESCRIPTIONS = "intersections"
 KEYS = "keys"
+HUB_KEY_FILE = "memory-hub.secret"
+"""The CURVE secret of the memory hub, only on its own box."""
 NO_KEY = ""
 """In place of a public key in the directory: the intersection was revoked and takes part in nothing."""
 
@@ -143,6 +145,17 @@ def read_keypair(folder: Path, site: SiteFile, name: IntersectionId) -> KeyPair:
     keypair = keypair_of(read_secret(path))
     if keypair.public != address.public_key:
         raise SiteError(f"{path}: is not the secret of the public key in {SITE_NAME}; provision the keys again")
+    return keypair
+
+
+def read_hub_keypair(folder: Path, site: SiteFile) -> KeyPair:
+    """The CURVE keys of the memory hub; raises SiteError when there is no hub, or the secret is not its own."""
+    if site.memory_hub is None:
+        raise SiteError(f"{folder / SITE_NAME}: names no memory hub; write the site with `phasemesh site --memory-hub`")
+    path = folder / KEYS / HUB_KEY_FILE
+    keypair = keypair_of(read_secret(path))
+    if keypair.public != site.memory_hub.public_key:
+        raise SiteError(f"{path}: is not the secret of memory_hub.public_key in {SITE_NAME}; provision the site again")
     return keypair
 
 

@@ -9,7 +9,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.errors import InputError
-from phasemesh.contract.site import Pace
+from phasemesh.contract.site import MemoryMode, Pace
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.signing import own_key, read_key
 from phasemesh.controller.peers.keys import generate_keypair, write_secret
@@ -36,6 +36,8 @@ def site(
     ] = f"http://127.0.0.1:{FIRST_CABINET_PORT}",
     signals: Annotated[str | None, typer.Option(help="Signals to include, by comma; by default all.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the agents' noise.", min=0)] = 1,
+    memory: Annotated[MemoryMode, typer.Option(help="off, shadow (learn and log) or live.")] = MemoryMode.OFF,
+    memory_hub: Annotated[str, typer.Option(help="Endpoint of a memory hub, such as tcp://host:port.")] = "",
     key: SigningKey = None,
 ) -> None:
     """Write the site of a network, signed, with fresh keys, for `phasemesh agent` and `phasemesh cabinet`."""
@@ -61,6 +63,8 @@ def site(
         bundle=bundle,
         cabinet=cabinet,
         seed=seed,
+        memory=memory,
+        memory_hub=memory_hub,
     )
     written = provision(out, network, options, _signer(key))
     typer.echo(f"{out}: {len(written.directory)} intersections, keys in {out / 'keys'} (mode 0600)")

@@ -71,8 +71,13 @@ class AgentProcesses:
         *,
         keeps_records: bool,
         site_keys: tuple[str, ...] = (),
+        memory_folder: Path | None = None,
     ) -> None:
-        """Prepare the forkserver; nothing runs before `start`. `site_keys` are as in `AgentLaunch`."""
+        """Prepare the forkserver; nothing runs before `start`.
+
+        `site_keys` and `memory_folder` are as in `AgentLaunch`.
+        """
+        self.memory_folder = memory_folder
         self.site_folder = site_folder
         self.site_keys = site_keys
         self.outfits: dict[IntersectionId, Outfit] = {}
@@ -113,6 +118,7 @@ class AgentProcesses:
             records=records,
             ends_with_parent=True,
             site_keys=outfit.site_keys,
+            memory_folder=self.memory_folder,
         )
         process = self._context.Process(
             target=run_child,

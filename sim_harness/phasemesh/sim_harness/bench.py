@@ -16,7 +16,16 @@ import typer
 from phasemesh.contract.errors import InputError
 from phasemesh.controller.policy.bundle import find_bundle, load_bundle
 from phasemesh.controller.policy.trust import trusted_keys
-from phasemesh.sim_harness.costs import asking_ms, beating_us, gate_us, inferring_ms, judging_us, noting_us
+from phasemesh.sim_harness.costs import (
+    asking_ms,
+    beating_us,
+    gate_us,
+    inferring_ms,
+    judging_us,
+    noting_us,
+    queue_steps_per_s,
+)
+from phasemesh.sim_harness.memory_costs import memory_costs
 from phasemesh.sim_harness.request import RunRequest
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.scenarios.registry import find_scenario
@@ -33,7 +42,10 @@ INFERENCE_MS = 2.0
 NOTE_US = 50.0
 STEP_US = 20.0
 FAST = 20.0
+LOOK_UP_MS = 1.0
+ROW_BYTES = 60.0
 PACE_SHARE = 0.8
+QUEUE_CITY_STEPS = 2e6
 PARTS_GROUP = "phasemesh.benchmarks"
 
 
@@ -193,6 +205,17 @@ def _costs() -> Iterator[Figure]:
         yield Figure(what, f"{cost_us:.1f}", f"<= {STEP_US:g}", cost_us <= STEP_US)
 
 
+def _queue_city() -> Iterator[Figure]:
+    """How fast the discrete queue network runs on one core, under random stages and the paper's demand."""
+    steps_per_s = max(queue_steps_per_s(side=5, cities=64, intervals=20) for _try in range(3))
+    yield Figure(
+        "64 queue cities of 5x5: intersection-steps a second of CPU, one core, best of 3",
+        f"{steps_per_s / 1e6:.2f} million",
+        f">= {QUEUE_CITY_STEPS / 1e6:g} million",
+        steps_per_s >= QUEUE_CITY_STEPS,
+    )
+
+
 def _many() -> Iterator[Figure]:
     """169 agents on this machine."""
     result = _run("grid13x13", BUNDLE, "processes", seconds=300.0, comm_deadline_ms=2000.0)
@@ -287,6 +310,24 @@ def _run(
         )
 
 
+def _memory() -> Iterator[Figure]:
+    """A memory that is full: looking up never touches the disk."""
+    costs = memory_costs()
+    yield Figure(
+        f"looking a decision up in a memory of {costs.rows} rows, thread CPU ms, p50 / p99",
+        f"{costs.p50_ms:.3f} / {costs.p99_ms:.3f}",
+        f"p99 <= {LOOK_UP_MS:g}, aim 0.2",
+        costs.p99_ms <= LOOK_UP_MS,
+    )
+    yield Figure(
+        "store of a memory, bytes a row of 12 movements",
+        f"{costs.row_bytes:.1f}",
+        f"<= {ROW_BYTES:g}",
+        costs.row_bytes <= ROW_BYTES,
+    )
+    yield Figure("opening that store, ms", f"{costs.opening_ms:.0f}", "reported", True)
+
+
 PARTS: dict[str, Part] = {
     "decentralised": _decentralised,
     "alone": _alone,
@@ -295,5 +336,7 @@ PARTS: dict[str, Part] = {
     "monitor": _monitor,
     "many": _many,
     "fixed-time": _fixed_time,
+    "memory": _memory,
+    "queue-city": _queue_city,
 }
 """The benchmarks of this room by name."""

@@ -223,6 +223,7 @@ class City:
                 tuple(bridge.cabinets),
                 keeps_records=self.options.keeps_records,
                 site_keys=keys,
+                memory_folder=self.options.memory_folder,
             )
             orchestra = Orchestra(bridge, agents, self.options, self._listener, operators)
             board = CabinetBoard(bridge.cabinets)
@@ -259,6 +260,7 @@ class City:
                 comm_deadline_ms=options.comm_deadline_ms,
                 seed=options.noise_seed,
                 plan=options.controller.plan,
+                memory=options.memory,
             ),
             signer,
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_BUNDLE = "approach-lost-time"
 DEFAULT_REPORT = Path("report")
 WORKERS = 2
+MEMORY_HELP = "off, shadow (learn and log) or live (act where it has won)."
 NAMESPACES_HELP = "A network namespace for each agent's process; needs root and ip."
 EXIT_INCOMPLETE = 130
 EXIT_FAILED = 1
@@ -51,6 +52,8 @@ def run(
         list[str] | None, typer.Option(help="ID@SECOND[:SECOND]: kill -9 an agent, start it again.")
     ] = None,
     namespaces: Annotated[bool, typer.Option("--namespaces", help=NAMESPACES_HELP)] = False,
+    memory: Annotated[str, typer.Option(help=MEMORY_HELP)] = "off",
+    memory_folder: Annotated[Path | None, typer.Option(help="Where memory outlasts the run.")] = None,
 ) -> None:
     """Run a city: SUMO, one virtual cabinet and one agent a signal; write a report."""
     require_sim()
@@ -75,14 +78,20 @@ def run(
         keeps_records=records,
         kills=tuple(_kill(text) for text in kill or ()),
         has_namespaces=namespaces,
+        memory=memory,
+        memory_folder=str(memory_folder) if memory_folder else None,
     )
-    if namespaces and agents == "inprocess":
-        raise InputError("--namespaces: only processes have a network of their own; use --agents processes")
+    _check_namespaces(agents, has_namespaces=namespaces)
     result = _run_and_report(request, _names(compare_with))
     _print_result(result, is_json=json)
     _exit_on(_unsafe(result))
     if not result[0].is_complete or len(result) < 1 + len(_names(compare_with)):
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _check_namespaces(agents: str, *, has_namespaces: bool) -> None:
+    if has_namespaces and agents == "inprocess":
+        raise InputError("--namespaces: only processes have a network of their own; use --agents processes")
 
 
 def compare(

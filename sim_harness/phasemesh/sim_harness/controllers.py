@@ -11,6 +11,7 @@ import msgspec
 from phasemesh.contract.errors import BundleError, InputError
 from phasemesh.contract.site import PlanKind
 from phasemesh.contract.units import IntersectionId
+from phasemesh.controller.memory.street_reward import RewardRule, reward_rule
 from phasemesh.controller.plans.table import DEFAULT_PLAN
 from phasemesh.controller.policy.bundle import LoadedBundle, find_bundle, installed_bundles, load_bundle
 from phasemesh.controller.policy.runtime import Policy
@@ -35,7 +36,8 @@ class Controller(msgspec.Struct, frozen=True):
     """One controller: SUMO's own control (`program` None: the network's), or a policy for each intersection.
 
     `make_policy` takes an intersection's id and the control interval in seconds; without one the agents stay on LOCAL.
-    `plan` is the local plan of the agents and the own plan of the cabinets.
+    `plan` is the local plan of the agents and the own plan of the cabinets, `reward` what a
+    memory beside the policy is taught by.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Controller(msgspec.Struct, frozen=True):
     is_deterministic: bool = True
     make_policy: Callable[[IntersectionId, float], Policy] | None = None
     plan: PlanKind = DEFAULT_PLAN
+    reward: RewardRule = RewardRule()
 
 
 SUMO_PROGRAMS: dict[str, ProgramKind | None] = {
@@ -102,6 +105,7 @@ def bundle_controller(name_or_path: str) -> Controller:
         bundle_digest=bundle.digest,
         is_deterministic=bundle.manifest.is_deterministic,
         make_policy=_bundle_maker(bundle),
+        reward=reward_rule(bundle.manifest),
     )
 
 

@@ -25,6 +25,7 @@ from phasemesh.controller.policy.runtime import Policy
 from phasemesh.controller.telemetry.records import STEP_NAMES, TickRecord, read_records
 from phasemesh.controller.telemetry.tick_metrics import TickMetrics, summarise
 from phasemesh.controller.watchdog import Watchdog
+from phasemesh.sim_harness.queue_city import QueueCity
 
 ROUNDS = 200
 REPEATS = 20
@@ -55,6 +56,16 @@ def gate_us() -> float:
             "client": ("127.0.0.1", 1),
         }
         return asyncio.run(_best_of_calls_us(gate, scope)) - asyncio.run(_best_of_calls_us(_nothing, scope))
+
+
+def queue_steps_per_s(side: int, cities: int, intervals: int) -> float:
+    """Intersection-steps that queue cities of `side` by `side` make a second of CPU, demand included."""
+    city, rng = QueueCity(side, range(cities)), np.random.default_rng(0)
+    stages = rng.integers(0, 8, (intervals, cities, side * side))
+    began_s = time.process_time()
+    for shown in stages:
+        city.advance(shown)
+    return stages.size * city.rules.interval_steps / (time.process_time() - began_s)
 
 
 def beating_us() -> float:

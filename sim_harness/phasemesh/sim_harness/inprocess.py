@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasemesh.contract.observation import SPEC_HASH
+from phasemesh.contract.site import MemoryMode
 from phasemesh.contract.tensors import PolicyFault
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.topics import PEER_STATE
@@ -15,7 +16,7 @@ from phasemesh.controller.agent import Agent, AgentSettings
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.clock import SimulatedClock
 from phasemesh.controller.decision import Decider
-from phasemesh.controller.memory.recall import NoMemory
+from phasemesh.controller.memory.keeper import MemoryKeeper, identity_of, open_memory
 from phasemesh.controller.peers.mailbox import Mailbox
 from phasemesh.controller.peers.memory_transport import MemoryExchange
 from phasemesh.controller.plans.table import PLANS
@@ -44,8 +45,11 @@ class InProcessAgents:
         self.totals = TickTotals()
         self._cabinets = cabinets
         exchange = MemoryExchange()
+        self.memories = {} if options.memory is MemoryMode.OFF else _memories(cabinets, timings, options)
         self._agents = {
-            name: _agent(cabinet, timings[name], policies.get(name, NO_POLICY), exchange, options)
+            name: _agent(
+                cabinet, timings[name], policies.get(name, NO_POLICY), exchange, options, self.memories.get(name)
+            )
             for name, cabinet in cabinets.items()
         }
         self._writers = _writers(cabinets, timings, options) if options.keeps_records else {}
@@ -56,6 +60,8 @@ class InProcessAgents:
         """One control interval of every agent, in the order of the network."""
         sensed = {name: agent.sense(self._cabinets[name].snapshot()) for name, agent in self._agents.items()}
         records = [agent.act(sensed[name]) for name, agent in self._agents.items()]
+        for memory in self.memories.values():
+            memory.note_tick()
         for record in records:
             self.totals.note(record)
             if (writer := self._writers.get(record.snapshot.intersection_id)) is not None:
@@ -63,7 +69,9 @@ class InProcessAgents:
         return records
 
     def close(self) -> None:
-        """Complete the record files."""
+        """Complete the record files and the stores of memory."""
+        for memory in self.memories.values():
+            memory.close()
         for writer in self._writers.values():
             writer.close()
 
@@ -74,6 +82,7 @@ def _agent(
     policy: Policy | PolicyFault,
     exchange: MemoryExchange,
     options: RunOptions,
+    memory: MemoryKeeper | None,
 ) -> Agent:
     intersection = cabinet.intersection
     decider = Decider(
@@ -81,7 +90,6 @@ def _agent(
         timings,
         policy=policy,
         plan=PLANS[options.controller.plan](intersection, timings),
-        memory=NoMemory(),
         tick_s=options.effective_tick_s,
         steps_per_tick=options.steps_per_tick,
         unit=find_profile(options.profile).unit,
@@ -97,7 +105,34 @@ def _agent(
     )
     transport = exchange.transport(intersection.id, intersection.neighbours)
     mailbox = Mailbox(intersection.neighbours, PEER_STATE.stale_after_ticks, options.steps_per_tick)
-    return Agent(settings, decider, MemoryDriver(cabinet), transport, mailbox, decision_clock=SimulatedClock())
+    return Agent(
+        settings,
+        decider,
+        MemoryDriver(cabinet),
+        transport,
+        mailbox,
+        decision_clock=SimulatedClock(),
+        memory=None if memory is None else memory.memory,
+    )
+
+
+def _memories(
+    cabinets: Mapping[IntersectionId, Cabinet],
+    timings: Mapping[IntersectionId, tuple[StageTiming, ...]],
+    options: RunOptions,
+) -> dict[IntersectionId, MemoryKeeper]:
+    """A memory for each agent, numbered in its folder as the agents of a site are."""
+    reward, folder, tick_s = options.controller.reward, options.memory_folder, options.effective_tick_s
+    return {
+        name: open_memory(
+            cabinet.intersection,
+            options.memory,
+            reward,
+            identity=identity_of(cabinet.intersection, timings[name], reward, tick_s),
+            path=None if folder is None else folder / f"{number}.memory.sqlite",
+        )
+        for number, (name, cabinet) in enumerate(cabinets.items())
+    }
 
 
 def _writers(

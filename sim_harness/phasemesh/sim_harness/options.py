@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
-from phasemesh.contract.site import Pace
+from phasemesh.contract.site import MemoryMode, Pace
 from phasemesh.sim_harness.controllers import Controller, ControllerKind
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.faults.table import UNPLUGGED
@@ -41,6 +41,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     None, to start it again at another: a rehearsal of the commonest fault. `faults` are injected as planned.
     With `sample_every_s`, what the agents' processes hold is noted so often, in seconds of wall time. With
     `has_namespaces`, each process lives in a network namespace of its own.
+    `memory` is whether agents remember, `memory_folder` where that outlasts the run; None forgets it.
     """
 
     scenario: Scenario
@@ -64,6 +65,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[PlannedFault, ...] = ()
     sample_every_s: float | None = None
     has_namespaces: bool = False
+    memory: MemoryMode = MemoryMode.OFF
+    memory_folder: Path | None = None
 
     @property
     def is_apart(self) -> bool:
@@ -112,6 +115,10 @@ def check_options(options: RunOptions) -> None:
 
 
 def _check_agents(options: RunOptions) -> None:
+    if options.memory_folder is not None and options.memory is MemoryMode.OFF:
+        raise InputError(f"--memory-folder {options.memory_folder}: says where, but --memory is off")
+    if options.memory is not MemoryMode.OFF and options.controller.kind is ControllerKind.SUMO:
+        raise InputError(f"--memory {options.memory}: {options.controller.name} is a program of SUMO, not an agent")
     is_here = options.agents is AgentsMode.INPROCESS
     if is_here and options.pace is Pace.REALTIME:
         raise InputError("--pace realtime: agents in one process can only run in lockstep; use --agents processes")

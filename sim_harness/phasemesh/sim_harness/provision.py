@@ -14,16 +14,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.observation import SPEC_HASH
-from phasemesh.contract.site import SITE_FORMAT, AdapterKind, Pace, PeerAddress, PlanKind, SiteFile, SiteIntersection
+from phasemesh.contract.site import (
+    SITE_FORMAT,
+    AdapterKind,
+    HubAddress,
+    MemoryMode,
+    Pace,
+    PeerAddress,
+    PlanKind,
+    SiteFile,
+    SiteIntersection,
+)
 from phasemesh.contract.timing import PROFILES, TimingProfile, stage_timings
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.access.seal import seal
 from phasemesh.controller.access.signing import public_bytes
 from phasemesh.controller.access.tokens import read_agent_token
-from phasemesh.controller.peers.keys import KeyPair, generate_keypair
+from phasemesh.controller.peers.keys import KeyPair, generate_keypair, write_secret
 from phasemesh.controller.plans.table import DEFAULT_PLAN
 from phasemesh.controller.site_folder import (
     DESCRIPTIONS,
+    HUB_KEY_FILE,
+    KEYS,
     SITE_NAME,
     intersection_path,
     read_intersection,
@@ -42,7 +54,11 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 (inside a namespace, where loopback and one
 
 
 class SiteOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a site needs beside its network; `cabinet` is the address of the service that hosts all its cabinets."""
+    """What a site needs beside its network.
+
+    `cabinet` is the address of the service that hosts all its cabinets, `memory_hub` the endpoint at which a memory hub
+    will serve, empty for none.
+    """
 
     name: str
     profile: str
@@ -56,6 +72,8 @@ class SiteOptions(msgspec.Struct, frozen=True, kw_only=True):
     step_s: float = 1.0
     plan: PlanKind = DEFAULT_PLAN
     has_operators: bool = True
+    memory: MemoryMode = MemoryMode.OFF
+    memory_hub: str = ""
 
 
 def find_profile(name: str) -> TimingProfile:
@@ -75,7 +93,8 @@ def provision(
     intersections = network.intersections
     ports = free_ports(2 * len(intersections))
     keypairs = {intersection.id: generate_keypair() for intersection in intersections}
-    site = _site(options, keypairs, ports[: len(intersections)])
+    hub = generate_keypair()
+    site = _site(options, keypairs, hub, ports[: len(intersections)])
     profile = find_profile(options.profile)
     entries = [
         SiteIntersection(
@@ -90,10 +109,14 @@ def provision(
         for intersection, port in zip(intersections, ports[len(intersections) :], strict=True)
     ]
     write_site(folder, site, entries, keypairs, signer)
+    if site.memory_hub is not None:
+        write_secret(folder / KEYS / HUB_KEY_FILE, hub.secret)
     return site
 
 
-def _site(options: SiteOptions, keypairs: dict[IntersectionId, KeyPair], ports: Sequence[int]) -> SiteFile:
+def _site(
+    options: SiteOptions, keypairs: dict[IntersectionId, KeyPair], hub: KeyPair, ports: Sequence[int]
+) -> SiteFile:
     directory = {
         name: PeerAddress(endpoint=f"tcp://{LOOPBACK}:{port}", public_key=keypair.public, number=number)
         for number, ((name, keypair), port) in enumerate(zip(keypairs.items(), ports, strict=True))
@@ -112,6 +135,8 @@ def _site(options: SiteOptions, keypairs: dict[IntersectionId, KeyPair], ports: 
         seed=options.seed,
         directory=directory,
         step_s=options.step_s,
+        memory=options.memory,
+        memory_hub=HubAddress(options.memory_hub, hub.public) if options.memory_hub else None,
     )
 
 

@@ -70,5 +70,11 @@ def kept_or_made(request: ReproductionRequest, name: str, kind: type[Kept], make
     return made
 
 
-REPRODUCTIONS: dict[str, Callable[[], Reproduction]] = {}
+def _dmil() -> Reproduction:
+    from phasemesh.sim_harness.dmil.reproduction import reproduce_dmil  # noqa: PLC0415 (it imports this module)
+
+    return reproduce_dmil
+
+
+REPRODUCTIONS: dict[str, Callable[[], Reproduction]] = {"dmil": _dmil}
 """The reproductions of this room by name; each is loaded when it is asked for."""

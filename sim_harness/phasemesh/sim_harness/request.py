@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from phasemesh.contract.errors import InputError
-from phasemesh.contract.site import Pace
+from phasemesh.contract.site import MemoryMode, Pace
 from phasemesh.sim_harness.controllers import ControllerKind, bundle_controller, find_controller
 from phasemesh.sim_harness.faults.planned import PlannedFault
 from phasemesh.sim_harness.options import AgentsMode, RunOptions
@@ -39,6 +39,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     faults: tuple[PlannedFault, ...] = ()
     sample_every_s: float | None = None
     has_namespaces: bool = False
+    memory: str = MemoryMode.OFF.value
+    memory_folder: str | None = None
 
 
 def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
@@ -67,10 +69,12 @@ def resolve(request: RunRequest, *, is_bundle: bool = False) -> RunOptions:
         faults=request.faults,
         sample_every_s=request.sample_every_s,
         has_namespaces=request.has_namespaces,
+        memory=_choice(MemoryMode, request.memory, "--memory"),
+        memory_folder=Path(request.memory_folder) if request.memory_folder else None,
     )
 
 
-Kind = TypeVar("Kind", AgentsMode, Pace)
+Kind = TypeVar("Kind", AgentsMode, Pace, MemoryMode)
 
 
 def _choice(kind: type[Kind], text: str, flag: str) -> Kind:

@@ -1,16 +1,21 @@
 """Runs one request in a process of its own: restarts of SUMO inside a process were seen to change a seed's results.
 
-python -m phasemesh.sim_harness.worker REQUEST.json
+python -m phasemesh.sim_harness.worker REQUEST.json [--lifeline]
+
+With `--lifeline` the run is interrupted at the end of the standard input.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -21,6 +26,7 @@ from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.result import RESULT_NAME, RunResult
 
 EXIT_REFUSED = 2
+LIFELINE = "--lifeline"
 
 
 def run_apart(request: RunRequest) -> RunResult:
@@ -41,7 +47,9 @@ class Workers:
         with tempfile.TemporaryDirectory(prefix="phasemesh-run-") as folder:
             path = Path(folder) / "request.json"
             path.write_bytes(msgspec.json.encode(request))
-            returncode, errors = self._wait_for([sys.executable, "-m", "phasemesh.sim_harness.worker", str(path)])
+            returncode, errors = self._wait_for(
+                [sys.executable, "-m", "phasemesh.sim_harness.worker", str(path), LIFELINE]
+            )
         if returncode != 0:
             lines = errors.strip().splitlines() or [f"worker ended with exit code {returncode}"]
             raise PhasemeshError(f"{request.scenario}, {request.controller}, seed {request.seed}: {lines[-1]}")
@@ -56,13 +64,27 @@ class Workers:
     def _wait_for(self, command: list[str]) -> tuple[int, str]:
         if self._is_stopping:
             return EXIT_REFUSED, "interrupted before it began"
-        with subprocess.Popen(  # noqa: S603 (our own module)
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with (
+            _lifeline() as lifeline,
+            subprocess.Popen(  # noqa: S603 (our own module)
+                command, stdin=lifeline, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            ) as process,
+        ):
             self._running.add(process)
             errors = process.communicate()[1]
             self._running.discard(process)
         return process.returncode, errors
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end to read of a pipe that nobody writes to: it is at its end when this process is, however it ended."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def run_all(
@@ -89,6 +111,16 @@ def run_all(
     return [result for result in results if result.is_complete]
 
 
+def _end_with_parent() -> None:
+    """Interrupt this process when the one that asked for the run is gone: nobody waits for the result any more."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True, name="lifeline").start()
+
+
 def _work(path: Path) -> int:
     request = msgspec.json.decode(path.read_bytes(), type=RunRequest)
     try:
@@ -100,4 +132,6 @@ def _work(path: Path) -> int:
 
 
 if __name__ == "__main__":
+    if LIFELINE in sys.argv[2:]:
+        _end_with_parent()
     sys.exit(_work(Path(sys.argv[1])))

@@ -23,7 +23,7 @@ from phasemesh.controller.memory.rewards import (
     normalised_entropy_reward,
     weighted_entropy,
 )
-from phasemesh.controller.memory.sarsa import SarsaRule
+from phasemesh.controller.memory.sarsa import MemorySize, SarsaRule
 from phasemesh.sim_harness.eight_stages import eight_stage_crossing
 
 LAYOUT = layout_of(eight_stage_crossing())
@@ -160,3 +160,12 @@ def test_d11_an_average_that_is_shared_again_stays_as_it_is(tables: list[dict[by
     assert [entry.q for entry in averaged_ltm(held[::-1]).values()] == pytest.approx(
         [once[key].q for key in averaged_ltm(held[::-1])]
     )
+
+
+def test_sizes_are_counted_in_numbers_as_the_paper_does_and_in_bytes() -> None:
+    """Three numbers a long-term entry, one a stage otherwise; keys cost bytes in every table."""
+    size = MemorySize(ltm=2, stm=1)
+
+    assert size.numbers(8) == 3 * 2 + 8
+    assert size.packed_bytes(12, 8) == 2 * (12 + 1 + 8) + 12 + 64
+    assert MemorySize(q=1).packed_bytes(12, 8) == 76

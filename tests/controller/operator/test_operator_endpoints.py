@@ -37,7 +37,7 @@ from record_factories import EAST, floats, make_header, make_record, make_state
 
 LAST_TICK_S = 100.0
 """When the decision loop of `make_state` last turned; its ticks are five seconds long."""
-TICK_PATHS = ("/v1/phase", "/v1/neighbours", "/v1/decision", "/v1/detectors", "/v1/events")
+TICK_PATHS = ("/v1/phase", "/v1/neighbours", "/v1/decision", "/v1/detectors", "/v1/events", "/v1/memory")
 PATHS = ("/livez", "/readyz", "/healthz", *TICK_PATHS, "/v1/version", "/metrics")
 
 

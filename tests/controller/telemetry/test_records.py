@@ -19,6 +19,7 @@ from phasemesh.contract.errors import RecordError
 from phasemesh.contract.messages import Heard
 from phasemesh.controller.ladder import Trial
 from phasemesh.controller.ladder_table import LadderEvent
+from phasemesh.controller.memory.recall import Candidate
 from phasemesh.controller.safety.case import Finding, Reaction
 from phasemesh.controller.safety.detectors import DetectorFault, DetectorFaultKind
 from phasemesh.controller.telemetry.records import (
@@ -39,7 +40,7 @@ from phasemesh.controller.unit_watch import Promise, UnitWatch
 from record_factories import CROSSING, EAST, WEST, floats, make_header, make_message, make_record
 from strategies import brisk
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "records_v3.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "records_v4.bin"
 GOLDEN_SPEC = "0123456789abcdef"
 
 overwrites = settings(brisk, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -261,12 +262,14 @@ def test_a_foreign_format_is_refused(tmp_path: Path, version: int | str) -> None
         read_records(path)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_real_record_of_an_earlier_version_is_refused(version: int) -> None:
     """One clear line names the file and both formats."""
     name = f"records_v{version}.bin"
 
-    with pytest.raises(RecordError, match=rf"{name}: is of record format {version}, this phasemesh reads 3"):
+    with pytest.raises(
+        RecordError, match=rf"{name}: is of record format {version}, this phasemesh reads {RECORD_FORMAT}"
+    ):
         read_records(GOLDEN.with_name(name), GOLDEN_SPEC)
 
 
@@ -277,8 +280,8 @@ def test_a_writer_stamps_its_own_format(tmp_path: Path) -> None:
     assert read_records(tmp_path / "ticks.rec")[0].format == RECORD_FORMAT
 
 
-def test_the_golden_record_of_version_3_decodes_for_ever() -> None:
-    """A file written once by version 3 still gives header, tick and gap."""
+def test_the_golden_record_of_version_4_decodes_for_ever() -> None:
+    """A file written once by version 4 still gives header, tick and gap."""
     header, items = read_records(GOLDEN, GOLDEN_SPEC)
     record, gap = items
 
@@ -294,6 +297,9 @@ def test_the_golden_record_of_version_3_decodes_for_ever() -> None:
     assert record.peers[0].message is not None
     assert record.peers[0].message.heard == (Heard(CROSSING.id, 20.0), Heard(WEST, None))
     assert record.logits == floats(1.5, -0.5)
+    assert record.remembered is not None
+    assert (record.remembered.key, record.remembered.may_act) == (b"\x81\x00\x02\x05", True)
+    assert record.remembered.candidates[0] == Candidate("ltm", 1, -12.5, 40, 2.0, 1764400000.0)
     assert record.applied is not None
     assert record.applied.lease_until_s == 225.5
     assert (record.kind, record.in_force) == (CommandKind.STAGE, (LadderEvent.NEIGHBOURS_STALE,))

@@ -13,6 +13,9 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.trainer.actor_spec import ActorSpec, SiteSpec
 from phasemesh.trainer.layout import Layout
 
+EDGE_LAYERS = ("edge_layer.weight", "edge_layer.bias", "edge_score.weight", "edge_score.bias")
+"""The edge posterior of every network that has one."""
+
 ActorOutput = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """The outputs of the contract in its order: stage logits, next hidden state, mask probability, mask, hyper-action."""
 
@@ -85,6 +88,10 @@ class Actor(nn.Module, ABC):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """The last layer before the scores."""
 
+    @abstractmethod
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Weight and bias of each layer of the edge posterior, in turn; nothing where there is none."""
+
     def settle(self, layout: Layout) -> None:
         """After an update: what neighbours of `layout` have to agree on among each other."""
 
@@ -94,6 +101,8 @@ class Network(Actor):
 
     score_names: ClassVar[tuple[str, ...]]
     """Names of the parameters of the last layer."""
+    edge_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters of the edge posterior, in the order of `edge_parameters`."""
 
     @abstractmethod
     def encode(self, lanes: Tensor, has_lane: Tensor, stage_lanes: Tensor, messages: Tensor) -> Any:  # noqa: ANN401
@@ -138,6 +147,10 @@ class Network(Actor):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of `score_names`."""
         return tuple(self.get_parameter(name) for name in self.score_names)
+
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of `edge_names`."""
+        return tuple(self.get_parameter(name) for name in self.edge_names)
 
 
 class SharedActing(NamedTuple):

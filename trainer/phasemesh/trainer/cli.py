@@ -46,7 +46,15 @@ def train(
         bool, typer.Option("--fail-on-alarm", help="End with exit code 1 at the first alarm.")
     ] = False,
 ) -> None:
-    """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on."""
+    """Train one policy for all intersections of some scenarios; Ctrl-C ends it, --resume goes on.
+
+    dmil-VARIANT trains a memory on the queue network of its paper, such as --scenarios queue3x3.
+    """
+    if recipe.startswith("dmil-"):
+        from phasemesh.trainer.dmil_training import train_dmil  # noqa: PLC0415 (needed by these recipes alone)
+
+        typer.echo(train_dmil(recipe, _names(scenarios), out, seed, iterations))
+        return
     with what_training_needs():
         from rich.console import Console  # noqa: PLC0415 (comes with the extra `sim`)
 

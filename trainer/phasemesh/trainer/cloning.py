@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, batches, masked_mean, replay
-from phasemesh.trainer.learners.learner import mask_loss
 from phasemesh.trainer.recipe import Recipe
 
 _MAX_GRAD_NORM = 1.0
@@ -36,9 +35,10 @@ def clone(
     random: np.random.Generator,
     device: torch.device,
 ) -> Cloned:
-    """Fit `actor` to what the teacher wanted wherever there was a choice; the mask stays at its prior.
+    """Fit `actor` to what the teacher wanted wherever there was a choice.
 
-    A rule wants one stage; a planner wants each stage by how little it costs.
+    A rule wants one stage; a planner wants each stage by how little it costs. Neither says anything about edges: the
+    layers of the edge posterior stay as they are.
     """
     start, lessons = recipe.warm_start, [_lesson(episode) for episode in episodes]
     optimiser = torch.optim.Adam(actor.parameters(), lr=start.learning_rate, eps=1e-5)
@@ -61,6 +61,23 @@ def sharpen(actor: Actor, factor: float) -> None:
             parameter.mul_(factor)
 
 
+def renew_edges(actor: Actor, seed: int) -> None:
+    """Draw the layers of the edge posterior anew, for an actor whose other layers have moved on under them.
+
+    Embeddings that have grown leave the units of an old posterior without gradient, and every edge at one probability.
+    Weights are as even as those of a new layer; the last bias is 0.
+    """
+    random, parameters = torch.Generator().manual_seed(seed), actor.edge_parameters()
+    with torch.no_grad():
+        for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+            bound = weight.shape[-1] ** -0.5
+            for parameter in (weight, bias):
+                drawn = torch.empty(parameter.shape).uniform_(-bound, bound, generator=random)
+                parameter.copy_(drawn)
+        if parameters:
+            parameters[-1].zero_()
+
+
 def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
     """With which probability a teacher wants each stage, [..., S], by its costs; 0 for what it did not try."""
     shares = torch.softmax(-costs / temperature_veh_s, dim=-1)
@@ -68,13 +85,12 @@ def wanted(costs: Tensor, temperature_veh_s: float) -> Tensor:
 
 
 def _fit(actor: Actor, batch: Batch, optimiser: torch.optim.Optimizer, recipe: Recipe) -> Cloned:
-    replayed = replay(actor, batch, recipe.mask.temperature)
+    # A teacher hears nobody: through the mask, an actor would only learn to close it.
+    replayed = replay(actor, batch, temperature=None)
     target = wanted(batch.costs, recipe.planner.temperature_veh_s)
     is_taught = batch.has_choice & (target > 0.0).any(dim=-1)
     loss = masked_mean(-(target * replayed.log_policy).sum(dim=-1), is_taught)
-    # A teacher hears nobody, so that nothing is learnt about edges here; a mask that drifted to 0 or 1 for want of a
-    # reason would have no gradient left to come back by.
-    torch.autograd.backward(loss + mask_loss(recipe.mask, replayed, batch))
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(actor.parameters(), _MAX_GRAD_NORM)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)

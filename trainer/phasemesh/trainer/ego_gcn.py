@@ -6,16 +6,21 @@ a tick, projections that learn, and a state that tells the stage in force and it
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from phasemesh.contract.observation import POLICY_SIZE, SITE_SIZE, SUMMARY_SIZE
+from phasemesh.trainer.actor import EDGE_LAYERS
 from phasemesh.trainer.actor_spec import ActorSpec
 from phasemesh.trainer.numbered import CELL_SIZE, WIDTH, Ego, NumberedNetwork
 
 
 class EgoGcn(NumberedNetwork):
     """States, policies and recurrent outputs of agent and neighbours, each through a convolution of its own."""
+
+    edge_names: ClassVar[tuple[str, ...]] = EDGE_LAYERS
 
     def __init__(self, spec: ActorSpec) -> None:
         """Make room for the largest of the sites."""

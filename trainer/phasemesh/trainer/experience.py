@@ -207,8 +207,11 @@ def heard_messages(episode: Episode, ticks: Index) -> FloatArray:
     return heard
 
 
-def replay(actor: Actor, batch: Batch, temperature: float) -> Replayed:
-    """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included."""
+def replay(actor: Actor, batch: Batch, temperature: float | None) -> Replayed:
+    """Let `actor` decide the ticks of `batch` again from the recorded inputs, mask noise included.
+
+    The mask passes the gradient of its relaxed sample at `temperature`, none for None.
+    """
     acting = actor.acting(batch.agents)
     encoded = acting.encode(batch.lanes, batch.has_lane, batch.stage_lanes, batch.messages)
     hidden, scores, probability, hyper = batch.hidden, [], [], []

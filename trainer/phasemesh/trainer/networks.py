@@ -17,7 +17,7 @@ from phasemesh.contract.observation import (
     SUMMARY_SIZE,
 )
 from phasemesh.trainer import batched
-from phasemesh.trainer.actor import ActorOutput, Decided, Network
+from phasemesh.trainer.actor import EDGE_LAYERS, ActorOutput, Decided, Network
 from phasemesh.trainer.actor_spec import UNIVERSAL, ActorSpec, MaskSpec, SharingKind, SiteSpec
 from phasemesh.trainer.heads import told_weights, weights_of
 from phasemesh.trainer.written_cells import WrittenGru
@@ -43,6 +43,7 @@ class UniversalActor(Network):
     """
 
     score_names: ClassVar[tuple[str, ...]] = ("stage_score.weight", "stage_score.bias")
+    edge_names: ClassVar[tuple[str, ...]] = EDGE_LAYERS
     seen_of_message: Tensor
     """1 for every number of a message that the edge posterior reads, else 0; there only when something is off."""
 

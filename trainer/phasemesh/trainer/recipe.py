@@ -84,7 +84,8 @@ class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The Bayesian ego graph: `prior` probability of an edge, `weight` of its loss, `temperature` of its gradient.
 
-    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss.
+    `kind` and what the posterior sees are those of `MaskSpec`; only a mask of kind `bayes` learns and has a loss. One
+    that `begins_anew` does not take over the layers of the edge posterior from another run or bundle.
     """
 
     kind: MaskKind = MaskKind.BAYES
@@ -95,6 +96,7 @@ class MaskRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     prior: float = 0.5
     weight: float = 0.01
     temperature: float = 0.5
+    begins_anew: bool = False
 
 
 class SharingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -62,6 +62,10 @@ class IndexedActor(Actor):
         """Those of the one network."""
         return self.network.score_parameters()
 
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of the one network."""
+        return self.network.edge_parameters()
+
 
 class SeparateActors(Actor):
     """A network of its own for every site; all of them are computed at once."""
@@ -88,6 +92,10 @@ class SeparateActors(Actor):
     def score_parameters(self) -> tuple[Tensor, ...]:
         """Those of all networks, each as one tensor."""
         return tuple(self.networks.parameter(name) for name in self.networks.template.score_names)
+
+    def edge_parameters(self) -> tuple[Tensor, ...]:
+        """Those of all networks, each as one tensor."""
+        return tuple(self.networks.parameter(name) for name in self.networks.template.edge_names)
 
 
 def places_of(names: Sequence[IntersectionId], sites: Sequence[SiteSpec]) -> list[int]:

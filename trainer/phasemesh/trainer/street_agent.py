@@ -11,7 +11,6 @@ from phasemesh.contract.tensors import PolicyFault, PolicyOutput
 from phasemesh.contract.timing import SIMULATED_UNIT, StageTiming, UnitTiming
 from phasemesh.controller.cabinet.cabinet import Cabinet
 from phasemesh.controller.decision import Decider, Mind, Observed
-from phasemesh.controller.memory.recall import NoMemory
 from phasemesh.controller.plans.table import DEFAULT_PLAN, PLANS
 from phasemesh.controller.trouble import Circumstances
 
@@ -42,7 +41,6 @@ class StreetAgent:
             timings,
             policy=_NO_POLICY,
             plan=PLANS[DEFAULT_PLAN](cabinet.intersection, timings),
-            memory=NoMemory(),
             tick_s=tick_s,
             steps_per_tick=steps_per_tick,
             unit=unit,

@@ -19,7 +19,7 @@ from phasemesh.trainer.actor_spec import MaskKind, Mixing
 from phasemesh.trainer.alarms import Alarm, alarms_of, hyper_alarms_of
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from phasemesh.trainer.city_ranges import city_range, looked_at, scenario_for
-from phasemesh.trainer.cloning import Cloned, clone, sharpen
+from phasemesh.trainer.cloning import Cloned, clone, renew_edges, sharpen
 from phasemesh.trainer.crews import EpisodeCrew
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.env import CityEnv, CityOptions
@@ -73,7 +73,7 @@ class Training:
         self.folder = folder
         self.recipe: Recipe = description.recipe
         self.scenarios = description.scenarios
-        self._origin = description.origin
+        self._origin, self._seed = description.origin, description.seed
         self.iteration = 0
         self._turns = Turns(description.scenarios, description.recipe)
         self._crew = crew
@@ -105,6 +105,8 @@ class Training:
         """
         if self._origin:
             take_over(self._origin, self.learner.core)
+            if self.recipe.mask.begins_anew:
+                renew_edges(self.learner.core.actor, self._seed)
         else:
             self._warm_start()
         self._save()
@@ -121,6 +123,7 @@ class Training:
             self._listener.cloned(round_, _delays_s(names, episodes), cloned)
         if start.teacher:
             sharpen(core.actor, start.sharpness)
+            renew_edges(core.actor, self._seed)
 
     def run(self, limits: Limits) -> tuple[Alarm, ...]:
         """Iterate until `limits` are reached; every iteration ends with a checkpoint. The alarms that ended it."""

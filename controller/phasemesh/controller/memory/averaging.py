@@ -6,20 +6,17 @@ Division by the number of all agents would drag what few have seen towards zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from phasemesh.controller.memory.entries import Estimate, LtmEntry, ltm_entry
 from phasemesh.controller.memory.sarsa import Row
 
+Held = TypeVar("Held")
+
 
 def averaged_rows(tables: Sequence[Mapping[bytes, Row]]) -> dict[bytes, Row]:
     """The union of all keys and stages, each with the mean over its holders."""
-    held: dict[bytes, dict[int, list[Estimate]]] = {}
-    for table in tables:
-        for key, row in table.items():
-            stages = held.setdefault(key, {})
-            for stage, estimate in row.items():
-                stages.setdefault(stage, []).append(estimate)
-    return {key: {stage: _mean(estimates) for stage, estimates in stages.items()} for key, stages in held.items()}
+    return {key: rows[0] if _is_one_object(rows) else _averaged_row(rows) for key, rows in _by_key(tables).items()}
 
 
 def averaged_ltm(tables: Sequence[Mapping[bytes, LtmEntry]]) -> dict[bytes, LtmEntry]:
@@ -27,17 +24,30 @@ def averaged_ltm(tables: Sequence[Mapping[bytes, LtmEntry]]) -> dict[bytes, LtmE
 
     An entry is as new as the newest that went into it.
     """
-    rows = averaged_rows([{key: {entry.stage: entry.estimate} for key, entry in table.items()} for table in tables])
-    newest: dict[bytes, float] = {}
+    return {key: entries[0] if _is_one_object(entries) else _best(entries) for key, entries in _by_key(tables).items()}
+
+
+def _by_key(tables: Sequence[Mapping[bytes, Held]]) -> dict[bytes, list[Held]]:
+    held: dict[bytes, list[Held]] = {}
     for table in tables:
-        for key, entry in table.items():
-            newest[key] = max(newest.get(key, entry.updated_at_s), entry.updated_at_s)
-    return {key: _best(row, newest[key]) for key, row in rows.items()}
+        for key, each in table.items():
+            held.setdefault(key, []).append(each)
+    return held
 
 
-def _best(row: Row, at_s: float) -> LtmEntry:
+def _is_one_object(held: Sequence[object]) -> bool:
+    """Whether nobody changed it since the last exchange, which spares most of the work."""
+    return all(each is held[0] for each in held)
+
+
+def _averaged_row(rows: Sequence[Row]) -> Row:
+    return {stage: _mean([row[stage] for row in rows if stage in row]) for stage in sorted(set().union(*rows))}
+
+
+def _best(entries: Sequence[LtmEntry]) -> LtmEntry:
+    row = _averaged_row([{entry.stage: entry.estimate} for entry in entries])
     stage = min(row, key=lambda each: (-row[each].q, each))
-    return ltm_entry(stage, row[stage], at_s)
+    return ltm_entry(stage, row[stage], max(entry.updated_at_s for entry in entries))
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:

@@ -132,7 +132,8 @@ class DualMemory:
         self._inserted += 1
         match, unit = self.equivalence.match(situation, self.stm) or situation.own, self._unit(situation)
         impression = self.stm.setdefault(match.key, Impression(situation, {}))
-        noted(impression.row, self.equivalence.carried(match, stage), q / unit, target / unit)
+        carried = self.equivalence.carried(match, stage)
+        impression.row = noted(impression.row, carried, q / unit, target / unit)
         if self.rules.stage_when is StageWhen.FULL and len(self.stm) >= self.rules.capacity:
             changed = self.stage(at_s)
         return changed

@@ -150,36 +150,26 @@ class Equivalence(msgspec.Struct, frozen=True, dict=True):
         return self.situations(np.array([counts], dtype=np.int64))[0]
 
     def _candidates(self, own: bytes, bits: int, reached: Sequence[tuple[bytes, int]]) -> tuple[Match, ...]:
-        unions: dict[bytes, int] = {}
+        if len(self._movement_sources) == 1:
+            others = {key for key, _turned in reached} - {own}
+            return (Match(own, 0, 1), *[Match(key, 0, 1, 1) for key in sorted(others)])
+        turns: dict[bytes, int] = {}
+        symmetries: dict[bytes, int] = {}
         for key, turned in reached:
-            unions[key] = unions.get(key, 0) | turned
-        unions.pop(own, None)
-        near = [self.match_of(bits, key, unions[key], 1) for key in sorted(unions)]
-        return (self.match_of(bits, own, bits, 0), *near)
+            turns[key] = turns.get(key, 0) | turned
+            symmetries[key] = turned >> lowest_of(turned)
+        turns.pop(own, None)
+        near = [self.match_of(bits, key, turns[key], symmetries[key]) for key in sorted(turns)]
+        return (Match(own, lowest_of(bits), bits), *near)
 
-    def match_of(self, own_frames: int, key: bytes, frames: int, distance: int) -> Match:
-        """The match of a situation, whose own key is reached by `own_frames`, with a key reached by `frames`.
+    def match_of(self, own_frames: int, key: bytes, frames: int, symmetries: int) -> Match:
+        """The match at distance 1 of a situation with own rotations `own_frames` and a key reached by `frames`.
 
         Of several rotations that lead to the key by different shifts, the one nearest after the own one is taken: that
-        choice turns with the situation, which the order of shifts does not.
+        choice turns with the situation, which the order of shifts does not. `symmetries` leave the key as it is.
         """
-        frame, alike = _chosen_frames(self.layout.order, own_frames, frames, self._symmetries(key))
-        return Match(key, frame, alike, distance)
-
-    def _symmetries(self, key: bytes) -> int:
-        """The rotations that leave `key` as it is, as bits."""
-        if len(self._movement_sources) == 1:
-            return 1
-        return sum(
-            1 << element
-            for element, sources in enumerate(self._source_lists)
-            if all(key[source] == count for source, count in zip(sources, key, strict=True))
-        )
-
-    @cached_property
-    def _source_lists(self) -> list[list[int]]:
-        sources: list[list[int]] = self._movement_sources.tolist()
-        return sources
+        frame, alike = _chosen_frames(self.layout.order, own_frames, frames, symmetries)
+        return Match(key, frame, alike, 1)
 
     def match(self, situation: Situation, keys: Collection[bytes]) -> Match | None:
         """The nearest of `keys`, of several at one distance the least; None where all are too far."""
@@ -198,8 +188,10 @@ class Equivalence(msgspec.Struct, frozen=True, dict=True):
         counts = np.minimum(np.array(situation.counts), MOST_COUNT)
         is_near = is_within_one(counts[self._movement_sources], ordered, self._may_scale)
         for row in np.flatnonzero(is_near.any(axis=1)):
+            key = ordered[row]
             bits = sum(1 << int(element) for element in np.flatnonzero(is_near[row]))
-            return self.match_of(situation.own.frames, ordered[row], bits, 1)
+            _keys, turned = self.canonical(np.frombuffer(key, dtype=np.uint8)[None].astype(np.int64))
+            return self.match_of(situation.own.frames, key, bits, int(turned[0]))
         return None
 
     @property
@@ -225,6 +217,11 @@ def _stage_images(layout: Layout, frames: int) -> tuple[int, ...]:
 def elements_of(bits: int) -> list[int]:
     """The numbers of the bits that are set."""
     return [element for element in range(bits.bit_length()) if bits >> element & 1]
+
+
+def lowest_of(bits: int) -> int:
+    """The number of the lowest bit that is set. Rotations to one key are a coset: less its lowest, a subgroup."""
+    return (bits & -bits).bit_length() - 1
 
 
 @cache

@@ -32,7 +32,8 @@ class QTable:
     def insert(self, situation: Situation, stage: int, q: float, target: float, at_s: float) -> frozenset[bytes]:  # noqa: ARG002 (protocol)
         """As in `StageTable`; a table of values has no long term."""
         match: Match = self.equivalence.match(situation, self.rows) or situation.own
-        noted(self.rows.setdefault(match.key, {}), self.equivalence.carried(match, stage), q, target)
+        row = self.rows.get(match.key, {})
+        self.rows[match.key] = noted(row, self.equivalence.carried(match, stage), q, target)
         return frozenset()
 
     def size(self) -> MemorySize:

@@ -44,6 +44,10 @@ class MemorySize(msgspec.Struct, frozen=True):
         """How many numbers these are as the paper counts them: three a long-term entry, one a stage otherwise."""
         return 3 * self.ltm + stages * (self.stm + self.q)
 
+    def packed_bytes(self, movements: int, stages: int) -> int:
+        """How many bytes that takes without any overhead: a byte a movement, a stage, and eight bytes a value."""
+        return self.ltm * (movements + 1 + 8) + (self.stm + self.q) * (movements + 8 * stages)
+
 
 class StageTable(Protocol):
     """A table of stage values by situation."""
@@ -71,6 +75,6 @@ def best_of(row: Row) -> tuple[int, Estimate]:
     return stage, row[stage]
 
 
-def noted(row: Row, stage: int, q: float, target: float) -> None:
-    """Overwrite the value of `stage` in `row` by `q` and count the visit."""
-    row[stage] = row.get(stage, Estimate(q)).noted(q, target)
+def noted(row: Row, stage: int, q: float, target: float) -> Row:
+    """`row` with the value of `stage` overwritten by `q` and the visit counted; rows may be shared and never change."""
+    return {**row, stage: row.get(stage, Estimate(q)).noted(q, target)}

@@ -21,7 +21,7 @@ from phasemesh.controller.access.access import OPEN
 from phasemesh.controller.access.document import SECURITY, SECURITY_SCHEMES, refusals
 from phasemesh.controller.access.middleware import RouteRole
 from phasemesh.controller.access.roles import Role
-from phasemesh.controller.operator import event_views, views
+from phasemesh.controller.operator import event_views, memory_views, views
 from phasemesh.controller.operator.snapshot import OperatorState
 from phasemesh.controller.telemetry.records import TickRecord
 
@@ -141,6 +141,12 @@ ROUTES: tuple[Route, ...] = (
         "The newest entries of the event log, oldest first",
         _of_tick(lambda state, _record, _now: event_views.events(state)),
         list[event_views.EventView],
+    ),
+    Route(
+        "/v1/memory",
+        "What is remembered, who decided, and what memory would have done",
+        _of_tick(lambda state, record, _: memory_views.memory(state, record)),
+        memory_views.MemoryView,
     ),
     Route("/v1/version", "What this agent is and runs", _version, views.VersionView),
 )

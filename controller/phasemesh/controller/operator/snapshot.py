@@ -6,6 +6,7 @@ import msgspec
 
 from phasemesh.contract.units import MonoNs
 from phasemesh.controller.ladder_table import Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.telemetry.hyper_drift import Drift
 from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
 from phasemesh.controller.telemetry.signal_events import Event
@@ -20,7 +21,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     start, `recorder_fault` why records are being lost at present, or empty, `state_fault` why what is latched would not
     outlast this life, or empty. `events` are the newest entries of the event log, oldest first. `speed` is how many
     seconds of cabinet time pass in a second of the wall. `drift` is how far the hyper-action is from the usual one,
-    None where nothing usual is known.
+    None where nothing usual is known; `memory` is None where the agent remembers nothing.
     """
 
     header: RecordHeader
@@ -37,6 +38,7 @@ class OperatorState(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
     speed: float = 1.0
     drift: Drift | None = None
+    memory: MemoryState | None = None
 
 
 class OperatorBoard:

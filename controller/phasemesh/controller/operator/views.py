@@ -11,6 +11,7 @@ from phasemesh.contract.command import CommandKind, Interval, SignalState, light
 from phasemesh.contract.timing import StageTiming
 from phasemesh.contract.units import NS_PER_S, IntersectionId, MonoNs
 from phasemesh.controller.ladder_table import POLICY_RUNGS, LadderEvent, Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.operator.snapshot import OperatorState
 from phasemesh.controller.telemetry.hyper_drift import Drift
 from phasemesh.controller.telemetry.records import STEP_NAMES, PeerInput, Source, TickRecord
@@ -193,6 +194,8 @@ def health(state: OperatorState | None, now: MonoNs, version: str) -> HealthView
         "recorder:lost": [_recorder_check(state)],
         "hyper_action:drift": [_drift_check(state.drift)],
     }
+    if state.memory is not None:
+        checks["memory:alarms"] = [_memory_check(state.memory)]
     order = list(Status)
     worst = max((check.status for found in checks.values() for check in found), key=order.index)
     return HealthView(worst, version, state.header.intersection.id, "signal agent", checks)
@@ -246,6 +249,12 @@ def _drift_check(drift: Drift | None) -> Check:
     value = None if drift.distance is None else round(drift.distance, 4)
     output = f"above {drift.threshold:g} for {drift.above_s:.0f} s" if drift.above_s else ""
     return Check(status, observed_value=value, observed_unit="Jensen-Shannon distance", output=output)
+
+
+def _memory_check(memory: MemoryState) -> Check:
+    status = Status.DEGRADED if memory.alarms else Status.GOOD
+    output = ", ".join(memory.alarms) + (f" ({memory.store_fault})" if memory.store_fault else "")
+    return Check(status, observed_value=len(memory.alarms), observed_unit="alarms", output=output)
 
 
 def _recorder_check(state: OperatorState) -> Check:

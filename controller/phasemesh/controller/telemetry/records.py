@@ -35,12 +35,13 @@ from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder import Standing
 from phasemesh.controller.ladder_table import LadderEvent
 from phasemesh.controller.ladder_table import Rung as Rung  # noqa: PLC0414 (readers of records look for it here)
+from phasemesh.controller.memory.recall import Remembered
 from phasemesh.controller.safety.case import Finding
 from phasemesh.controller.safety.detectors import DetectorFault, DetectorHealth
 from phasemesh.controller.trouble import Circumstances
 from phasemesh.controller.unit_watch import UnitWatch
 
-RECORD_FORMAT = 3
+RECORD_FORMAT = 4
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 """Longest body that a reader believes in; a record of a large intersection is a few kilobytes."""
@@ -112,7 +113,8 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     events that kept the agent on `rung`. `wanted_stage` is what `source` chose, `stage` what the guard left of it,
     `rule` the rule that changed it, and `kind` what was asked of the cabinet. `step_ms` holds the wall time of each of
     `STEP_NAMES`, `cpu_ms` the processor time of the whole tick. `policy_fault` says why the policy had no answer,
-    `command_fault` why the driver had none.
+    `command_fault` why the driver had none. `remembered` is what memory held of the situation, None without memory or
+    where it was not asked.
     """
 
     tick: int
@@ -150,6 +152,7 @@ class TickRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     cpu_ms: float
     policy_fault: str
     command_fault: str
+    remembered: Remembered | None = None
 
     @property
     def fault(self) -> str:

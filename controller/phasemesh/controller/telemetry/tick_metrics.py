@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from phasemesh.contract.command import Interval, SignalState
 from phasemesh.contract.units import IntersectionId
 from phasemesh.controller.ladder_table import ROWS, Ending, Rung
+from phasemesh.controller.memory.memory_state import MemoryState
 from phasemesh.controller.telemetry.hyper_drift import Drift
+from phasemesh.controller.telemetry.memory_metrics import MemoryMetrics
 from phasemesh.controller.telemetry.records import RecordHeader, TickRecord
 from phasemesh.controller.telemetry.refusals import RefusalCounts
 
@@ -42,7 +44,8 @@ class TickSummary(msgspec.Struct, frozen=True):
     `Intersection.neighbours`, None for one never heard, and so are `neighbours_hear_us`, None where it is not known.
     `drops` and `store_write_errors` are totals since the agent's start. `latched` are the rules whose breach waits for
     an operator, of the agent and of its cabinet; `detector_faults` are pairs of lane and kind; `clock_step_s` is how
-    far the wall clock jumped. `drift` is how far the hyper-action is from the usual one, None where that is not known.
+    far the wall clock jumped. `drift` is how far the hyper-action is from the usual one, None where that is not known;
+    `memory` is None without one.
     """
 
     rung: Rung
@@ -63,6 +66,7 @@ class TickSummary(msgspec.Struct, frozen=True):
     is_readback_mismatch: bool = False
     clock_step_s: float = 0.0
     drift: Drift | None = None
+    memory: MemoryState | None = None
 
 
 def drop_counts(faults: Mapping[tuple[IntersectionId, str], int]) -> tuple[DropCount, ...]:
@@ -80,6 +84,7 @@ def summarise(
     drops: tuple[DropCount, ...] = (),
     store_write_errors: int = 0,
     drift: Drift | None = None,
+    memory: MemoryState | None = None,
 ) -> TickSummary:
     """The summary of `record`, completed by what records do not hold; see `TickSummary`."""
     return TickSummary(
@@ -101,6 +106,7 @@ def summarise(
         is_readback_mismatch=any(finding.rule == "I16" for finding in record.findings),
         clock_step_s=abs(record.circumstances.clock_step_s),
         drift=drift,
+        memory=memory,
     )
 
 
@@ -118,6 +124,7 @@ class TickMetrics:
         self.refusals = RefusalCounts()
         self.registry.register(self.refusals)
         self._last: TickSummary | None = None
+        self._memory: MemoryMetrics | None = None
         self._dropped: dict[tuple[str, str], int] = {}
         self._name_build(header)
         self._name_decision()
@@ -244,6 +251,10 @@ class TickMetrics:
         self._last_decision.set(summary.uptime_s)
         self._note_faults(summary, 0 if last is None else last.store_write_errors)
         self._note_neighbours(summary)
+        if summary.memory is not None:
+            if self._memory is None:
+                self._memory = MemoryMetrics(self.registry)
+            self._memory.note(summary.memory)
         if last is not None:
             for stage, green_s in green_seconds(last.signal, last.now_s, summary.signal, summary.now_s):
                 self._green[stage].inc(green_s)

@@ -1,8 +1,8 @@
-"""How much delay a poor network costs: lost and late messages and a city split in two, each over whole runs."""
+"""How much delay a poor network costs: messages lost and late, a city split in two, and none heard, over whole runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -85,6 +85,7 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("messages 100 ms late", _messages("message-delay", 0.1)),
     Condition("messages 500 ms late", _messages("message-delay", 0.5)),
     Condition("split into two halves", _split),
+    Condition("no messages at all", _messages("message-loss", 1.0)),
 )
 
 
@@ -100,23 +101,31 @@ class SweepRow(msgspec.Struct, frozen=True):
     seeds: tuple[int, ...]
 
 
-def run_sweep(course: Course, workers: int) -> list[SweepRow]:
-    """Run all conditions on `SWEEP_SEEDS` seeds from that of `course` on, and write a page into its report."""
+def run_sweep(
+    course: Course, workers: int, *, conditions: Sequence[Condition] = CONDITIONS, seeds: int = SWEEP_SEEDS
+) -> list[SweepRow]:
+    """Run all `conditions` on as many `seeds` from that of `course` on, and write a page into its report.
+
+    The first condition is what the others are compared with.
+
+    Raises:
+        InputError: It was interrupted.
+    """
     streets = streets_of(course)
-    seeds = tuple(range(course.seed, course.seed + SWEEP_SEEDS))
+    drawn = tuple(range(course.seed, course.seed + seeds))
     requests = [
         request_of(seeded, f"sweep/{index}-{seed}", tuple(condition.faults(seeded, streets)))
-        for index, condition in enumerate(CONDITIONS)
-        for seed in seeds
+        for index, condition in enumerate(conditions)
+        for seed in drawn
         for seeded in [msgspec.structs.replace(course, seed=seed)]
     ]
     with Screen("sweep") as screen:
         results = run_all(requests, workers=workers, on_done=lambda result: screen.note(_told(result)))
     if len(results) < len(requests):
         raise InputError("the sweep was interrupted; what was complete is in the folder `sweep` of the report")
-    groups = [results[start : start + len(seeds)] for start in range(0, len(results), len(seeds))]
+    groups = [results[start : start + seeds] for start in range(0, len(results), seeds)]
     calm_s = fmean(result.delay_s for result in groups[0])
-    rows = [_row(condition, group, calm_s, seeds) for condition, group in zip(CONDITIONS, groups, strict=True)]
+    rows = [_row(condition, group, calm_s, drawn) for condition, group in zip(conditions, groups, strict=True)]
     _write(course.report, course.scenario, rows)
     return rows
 

@@ -1,0 +1,1 @@
+"""The experiments of the dual-memory paper on its own queue network."""
