@@ -101,7 +101,8 @@ def test_rows_are_found_in_the_bytes_of_a_database(tmp_path: Path, movements: in
     rows = [ltm_row(DIGEST, key, entry) for key, entry in entries.items()]
     connection.executemany("INSERT INTO ltm VALUES (?,?,?,?,?,?)", rows)
     connection.executemany(
-        "INSERT INTO trial VALUES (?,?,?,?,?,?,?,?,?,?)", [trial_row(DIGEST, key, trial) for key, trial in trials.items()]
+        "INSERT INTO trial VALUES (?,?,?,?,?,?,?,?,?,?)",
+        [trial_row(DIGEST, key, trial) for key, trial in trials.items()],
     )
     connection.commit()
     connection.close()
