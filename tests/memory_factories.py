@@ -50,6 +50,8 @@ def make_trials(keys: list[bytes], seed: int = 1) -> dict[bytes, Trial]:
         key: Trial(
             n=draws.randrange(100),
             mean=rounded(draws.gauss(-30.0, 9.0)),
+            own_n=draws.randrange(50),
+            own=rounded(draws.gauss(-30.0, 9.0)),
             wins=draws.randrange(20),
             losses=draws.randrange(20),
             is_promoted=draws.random() < 0.5,

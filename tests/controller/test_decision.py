@@ -359,6 +359,21 @@ def test_the_guard_judges_at_the_time_it_is_given() -> None:
     assert (too_late.stage, too_late.is_accepted, too_late.rule) == (0, False, "I13")
 
 
+@given(hyper=st.lists(st.floats(0.0, 1.0, width=32), min_size=8, max_size=8))
+def test_h5_no_hyper_action_changes_what_is_wanted_guarded_or_carried_on(hyper: list[float]) -> None:
+    """Whatever the weights are: they are telemetry, and nothing that decides reads them."""
+    scene, plain = make_scene(), answer((0.0, 1.0), 0.5)
+    other = msgspec.structs.replace(plain, hyper_action=np.array(hyper, dtype=np.float32))
+    first, second = (scene.decider.choose(scene.observed, each, Rung.COORDINATED, None) for each in (plain, other))
+
+    assert first == second
+    assert scene.decider.guard(scene.observed, first, LONG_GREEN_S) == scene.decider.guard(
+        scene.observed, second, LONG_GREEN_S
+    )
+    assert carried(scene, plain).policy.tolist() == carried(scene, other).policy.tolist()
+    assert carried(scene, plain).hidden.tolist() == carried(scene, other).hidden.tolist()
+
+
 def test_the_recurrent_state_is_carried_on() -> None:
     """The next tick begins with the state that this one left, and neighbours are told the probabilities."""
     scene = make_scene()

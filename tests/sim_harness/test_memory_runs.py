@@ -43,7 +43,7 @@ def _convince(days: Path, report: Path) -> None:
         found = store.open().contents
         entries = {key: msgspec.structs.replace(entry, n=100) for key, entry in found.entries.items()}
         trials = {
-            key: msgspec.structs.replace(trial, n=100, mean=-1e6, is_promoted=True, wins=50)
+            key: msgspec.structs.replace(trial, n=100, mean=-1e6, own_n=100, own=0.0, is_promoted=True, wins=50)
             for key, trial in found.trials.items()
         }
         assert entries

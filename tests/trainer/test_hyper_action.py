@@ -12,6 +12,7 @@ from actor_kinds import SITES
 from torch import Tensor, nn
 from trainer_towns import make_episode
 
+from phasemesh.contract.hyper_profile import js_distance
 from phasemesh.contract.observation import HIDDEN_SIZE, LANE_FEATURES, MESSAGE_SIZE, STAGE_FEATURES
 from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.actor_spec import MaskKind, Mixing, SharingKind
@@ -129,9 +130,23 @@ def test_h4_two_sites_that_see_the_same_need_an_embedding_to_be_valued_apart(
     assert error[0] <= loss.item() <= error[1]
 
 
-def same_situation(acting: Any) -> Tensor:
-    """The recurrent states of two intersections that see the same four empty lanes and two stages."""
+@pytest.mark.parametrize(("sees_more", "is_apart"), [(0.0, False), (0.5, True)])
+def test_h11_sites_that_are_not_told_apart_weigh_alike_when_they_see_the_same(
+    sees_more: float, *, is_apart: bool
+) -> None:
+    """No distance at all on identical traffic, and some where one has more of it."""
+    acting = make_learner(make_recipe()).core.actor.acting(("unknown", "nobody"))
+    with torch.no_grad():
+        first, second = acting.hyper(same_situation(acting, sees_more)).numpy()
+
+    assert (js_distance(first, second) > 1e-3) == is_apart
+    assert np.array_equal(first, second) != is_apart
+
+
+def same_situation(acting: Any, sees_more: float = 0.0) -> Tensor:
+    """The recurrent states of two intersections that see the same four lanes and two stages, but for `sees_more`."""
     lanes, stages = torch.full((2, 4, len(LANE_FEATURES)), 0.3), torch.full((2, 2, len(STAGE_FEATURES)), 0.2)
+    lanes[1] += sees_more
     encoded = acting.encode(lanes, torch.ones(2, 4), torch.full((2, 2, 4, 2), 0.5), torch.zeros(2, 1, MESSAGE_SIZE))
     legal, valid = torch.ones(2, 2, dtype=torch.bool), torch.zeros(2, 1)
     decided = acting.decide(encoded, stages, legal, valid, torch.full((2, 1), 0.5), torch.zeros(2, HIDDEN_SIZE))

@@ -278,3 +278,20 @@ def test_age_is_told_by_the_clock_that_outlasts_lives() -> None:
     assert fresh is not None
     assert fresh.at_s == 1_000.0
     assert memory.counts.stale == 1
+
+
+def test_an_old_value_is_judged_by_what_happens_now() -> None:
+    """However good the days were in which it was learned, memory counts on no more than it sees since."""
+    key_holder = _memory()
+    _lived(key_holder, BUSY, 1)
+    _lived(key_holder, BUSY, 1)
+    key = next(iter(key_holder.table.stm))
+    stage = key_holder.table.equivalence.carried(_situation(key_holder, BUSY).own, 1)
+    memory = _memory(contents=Contents({key: LtmEntry(stage, -1.0, n=500, mean=-1.0, m2=1.0)}))
+    for number in range(30):
+        _lived(memory, BUSY, 1, now_s=float(number))
+    remembered = memory.look_up(_snapshot(BUSY, 30.0), BOTH)
+
+    assert remembered is not None
+    assert all(candidate.level < -10.0 for candidate in remembered.candidates)
+    assert proposal(remembered, BOTH, QUICK.gate) is None

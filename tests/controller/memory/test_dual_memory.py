@@ -45,8 +45,9 @@ def test_d6_a_full_short_term_is_emptied_and_its_better_half_is_kept(order: list
         assert memory.size() == MemorySize(stm=number)
         _learn(memory, _apart(number), 0, float(order[number]))
 
-    kept = sorted(order[:capacity], reverse=True)[: capacity // 2]
-    assert memory.size() == MemorySize(ltm=capacity // 2)
+    half = max(1, capacity // 2)
+    kept = sorted(order[:capacity], reverse=True)[:half]
+    assert memory.size() == MemorySize(ltm=half)
     assert {entry.q for entry in memory.ltm.values()} == {float(q) for q in kept}
 
 
@@ -263,7 +264,7 @@ def test_d13_situations_that_never_recur_grow_memory_as_computed(period: int, st
 
 def test_d13_one_situation_for_ever_costs_more_in_two_memories() -> None:
     """Three numbers in the long term and eight in the short term against eight: the paper's lemma V.4 fails."""
-    memory = _memory(capacity=20, kappa=1.0, stage_when=StageWhen.PERIOD)
+    memory = _memory(capacity=20, stage_when=StageWhen.PERIOD)
     for _visit in range(41):
         _learn(memory, _apart(0), 0, 1.0)
 

@@ -52,7 +52,7 @@ def test_an_entry_comes_back_from_its_row_as_it_is_kept(key: bytes, entry: LtmEn
 
 def test_a_trial_comes_back_from_its_row() -> None:
     """All of its fields are kept."""
-    key, trial = b"\x01" * MOVEMENTS, Trial(7, -2.5, 3, 4, True, 0.25, 5, 99.0)
+    key, trial = b"\x01" * MOVEMENTS, Trial(7, -2.5, 6, -1.5, 3, 4, True, 0.25, 5, 99.0)
 
     assert trial_of(trial_row(DIGEST, key, trial)) == (key, trial)
 
@@ -97,11 +97,12 @@ def test_rows_are_found_in_the_bytes_of_a_database(tmp_path: Path, movements: in
     path = tmp_path / "plain.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE ltm(key BLOB PRIMARY KEY, a, b, c, d, e) WITHOUT ROWID")
-    connection.execute("CREATE TABLE trial(key BLOB PRIMARY KEY, a, b, c, d, e, f, g, h) WITHOUT ROWID")
+    connection.execute("CREATE TABLE trial(key BLOB PRIMARY KEY, a, b, c, d, e, f, g, h, i) WITHOUT ROWID")
     rows = [ltm_row(DIGEST, key, entry) for key, entry in entries.items()]
     connection.executemany("INSERT INTO ltm VALUES (?,?,?,?,?,?)", rows)
     connection.executemany(
-        "INSERT INTO trial VALUES (?,?,?,?,?,?,?,?,?)", [trial_row(DIGEST, key, trial) for key, trial in trials.items()]
+        "INSERT INTO trial VALUES (?,?,?,?,?,?,?,?,?,?)",
+        [trial_row(DIGEST, key, trial) for key, trial in trials.items()],
     )
     connection.commit()
     connection.close()

@@ -69,3 +69,13 @@ def test_the_policys_mean_follows_a_policy_that_changes() -> None:
         trial = after_trial(trial, -10.0, RULES, is_policys=True, error=None, spread=0.0)
 
     assert -12.0 < trial.mean < -10.0
+
+
+def test_memorys_own_returns_count_whoever_decided() -> None:
+    """Its stage was executed: by the policy in the shadow, or by itself."""
+    trial = after_trial(Trial(), -4.0, RULES, is_policys=True, error=0.0, spread=1.0)
+    trial = after_trial(trial, -8.0, RULES, is_policys=False, error=0.0, spread=1.0)
+    trial = after_trial(trial, -90.0, RULES, is_policys=True, error=None, spread=1.0)
+
+    assert (trial.own_n, trial.own) == (2, -6.0)
+    assert (trial.n, trial.mean) == (2, -47.0)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from phasemesh.controller.memory.dual import DualMemory
+from phasemesh.controller.memory.dual import DualMemory, DualMemoryRules
 from phasemesh.controller.memory.equivalence import Abstraction
 from phasemesh.controller.memory.qtable import QTable
 from phasemesh.controller.memory.rewards import RewardKind
@@ -93,7 +93,7 @@ def test_tables_that_begin_alike_learn_apart() -> None:
     (prior,) = train_priors(RewardKind.ENTROPY, [3], PlayRules(), episodes=1)
     filled = filled_tables([prior], SARSA, PlayRules())
     before = dict(filled[0].rows) if isinstance(filled[0], QTable) else {}
-    first, second = copied_tables(filled, 2)[0][:2]
+    first, second = copied_tables(filled, 2, PlayRules())[0][:2]
     key = next(iter(prior))
     first.insert(first.equivalence.situation(tuple(key)), 3, 99.0, 99.0, 0.0)
 
@@ -101,3 +101,15 @@ def test_tables_that_begin_alike_learn_apart() -> None:
     assert second.q_of(second.equivalence.situation(tuple(key)), 3) != 99.0
     assert isinstance(filled[0], QTable)
     assert filled[0].rows == before
+
+
+def test_copies_go_on_by_the_rules_they_are_given() -> None:
+    """Settings that train alike share their dummies and still differ in their memories."""
+    (prior,) = train_priors(RewardKind.ENTROPY, [3], PlayRules(), episodes=1)
+    filled = filled_tables([prior], DUAL, PlayRules())
+    small = PlayRules(memory=DualMemoryRules(capacity=4))
+    (copy,) = copied_tables(filled, 1, small)[0]
+
+    assert isinstance(copy, DualMemory)
+    assert copy.rules.capacity == 4
+    assert copy.size().ltm == filled[0].size().ltm

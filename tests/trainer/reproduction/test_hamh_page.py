@@ -122,7 +122,7 @@ def test_the_page_has_claims_rules_and_pictures(tmp_path: Path) -> None:
     assert table.index("hamh-ppo") < table.index("rule max-pressure") < table.index("ppo-full")
     assert page.count("<img") == len(pictures_of(found)) == 7
     assert "&lt;b&gt;" in page
-    assert "2 seeds of training, 60 iterations each, episodes of whole windows" in page
+    assert "2 seeds of training, iterations 60, episodes of whole windows" in page
 
 
 def test_a_small_scale_is_a_short_training() -> None:

@@ -21,7 +21,7 @@ from phasemesh.controller.memory.entries import LtmEntry
 from phasemesh.controller.memory.equivalence import Abstraction, Equivalence, Match, ScaleMode, Situation
 from phasemesh.controller.memory.layout import layout_of
 from phasemesh.controller.memory.memory_alarms import MemoryCounts
-from phasemesh.controller.memory.recall import Candidate, GateRules, Recollection, Remembered, proposal
+from phasemesh.controller.memory.recall import Candidate, GateRules, Remembered, proposal
 from phasemesh.controller.memory.returns import CoarseReturns
 from phasemesh.controller.memory.rows import as_stored
 from phasemesh.controller.memory.sarsa import SarsaRule
@@ -62,9 +62,7 @@ class Pending(msgspec.Struct, frozen=True):
     anchor: bytes
     stage: int
     source: str
-    proposed: Recollection | None
-    level: float
-    spread: float
+    candidate: Candidate | None
     rewards: float = 0.0
     discount: float = 1.0
 
@@ -139,7 +137,7 @@ class AgentMemory:
         remembered = Remembered(
             key=anchor,
             at_s=at_s,
-            candidates=self._candidates(situation, long, short, at_s),
+            candidates=self._candidates(situation, long, short, at_s, trial),
             policy_n=trial.n,
             policy_mean=trial.mean,
             may_act=self.mode is MemoryMode.LIVE and trial.is_promoted,
@@ -152,7 +150,7 @@ class AgentMemory:
         return self.table.equivalence.match(situation, keys.keys())
 
     def _candidates(
-        self, situation: Situation, long: Match | None, short: Match | None, at_s: float
+        self, situation: Situation, long: Match | None, short: Match | None, at_s: float, trial: Trial
     ) -> tuple[Candidate, ...]:
         times = {"ltm": self.table.ltm[long.key].updated_at_s if long else at_s, "stm": at_s}
         found = (
@@ -163,9 +161,9 @@ class AgentMemory:
             Candidate(
                 source=each.source,
                 stage=each.stage,
-                # A staged value is the best of many; its mean has not been selected for luck.
-                level=min(each.estimate.q, each.estimate.mean),
-                n=each.estimate.n,
+                # A staged value is the best of many, and its mean may be of other days than the policy's.
+                level=min(each.estimate.q, each.estimate.mean, trial.own if trial.own_n else math.inf),
+                n=min(each.estimate.n, trial.own_n),
                 spread=each.estimate.spread if each.estimate.n > 1 else 0.0,
                 updated_at_s=times[each.source],
             )
@@ -214,17 +212,14 @@ class AgentMemory:
 
     def _begun(self, looked: Looked, executed: int, source: str, legal: tuple[bool, ...]) -> Pending:
         proposed = proposal(looked.remembered, legal, self.rules.gate)
-        chosen = next(
-            (each for each in looked.remembered.candidates if proposed and each.source == proposed.source), None
-        )
+        candidates = looked.remembered.candidates
+        chosen = next((each for each in candidates if proposed and each.source == proposed.source), None)
         return Pending(
             situation=looked.situation,
             anchor=looked.anchor,
             stage=executed,
             source=source,
-            proposed=proposed,
-            level=chosen.level if chosen else 0.0,
-            spread=chosen.spread if chosen else 0.0,
+            candidate=chosen or next(iter(candidates), None),
         )
 
     def _learn(self, following: Situation, executed: int, at_s: float) -> None:
@@ -265,17 +260,18 @@ class AgentMemory:
 
     def _try(self, pending: Pending, target: float, at_s: float) -> None:
         before = self.trials.get(pending.anchor, Trial())
-        has_followed = pending.proposed is not None and pending.proposed.stage == pending.stage
-        error = target - pending.level
+        candidate = pending.candidate
+        has_followed = candidate is not None and candidate.stage == pending.stage
+        error, spread = (target - candidate.level, candidate.spread) if candidate else (0.0, 0.0)
         after = after_trial(
             before,
             target,
             self.rules.trial,
             is_policys=pending.source == "policy",
             error=error if has_followed else None,
-            spread=pending.spread,
+            spread=spread,
         )
-        if self.rules.trial.is_refuted(after, pending.spread):
+        if self.rules.trial.is_refuted(after, spread):
             self._totals["demotions"] += 1
             after = Trial(n=after.n, mean=after.mean)
             self._forget(pending.anchor)

@@ -32,9 +32,10 @@ class DualMemoryRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of a dual memory; raises InputError for those that cannot work.
 
     `capacity` is the size of the short-term memory in keys and, under PERIOD, the decisions between stagings; the share
-    `kappa` of it is staged, of situations with at least `min_visits`. A value replaces another in the long term when it
-    is better by `delta_rel` of its size and by `delta_abs`. `scale_power` divides values by that power of what the
-    counts of a situation share, so that returns which grow with counts compare: 1 for entropy, 2 for diffusion.
+    `kappa` of it, at least one key, is staged, of situations with at least `min_visits`. A value replaces another in
+    the long term when it is better by `delta_rel` of its size and by `delta_abs`. `scale_power` divides values by that
+    power of what the counts of a situation share, so that returns which grow with counts compare: 1 for entropy, 2 for
+    diffusion.
     """
 
     capacity: int = 20
@@ -144,7 +145,7 @@ class DualMemory:
             (key, impression) for key, impression in self.stm.items() if impression.visits >= self.rules.min_visits
         ]
         worthy.sort(key=lambda each: (*self._rank(each[1]), each[0]))
-        kept = worthy[: math.floor(self.rules.kappa * len(self.stm))]
+        kept = worthy[: max(1, math.floor(self.rules.kappa * len(self.stm)))]
         changed = {self._remember(impression, at_s) for _key, impression in kept}
         self.stm.clear()
         return frozenset(key for key in changed if key is not None)

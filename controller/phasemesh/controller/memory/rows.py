@@ -22,7 +22,7 @@ Value = int | bytes
 Row = tuple[Value, ...]
 
 _ESTIMATE = struct.Struct("<fff")
-_RETURNS = struct.Struct("<ff")
+_RETURNS = struct.Struct("<fff")
 _PACKED = {"estimate": _ESTIMATE, "returns": _RETURNS}
 _INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 """Bytes of an integer by its serial type in SQLite's record format; types 8 and 9 are the numbers 0 and 1."""
@@ -40,9 +40,9 @@ class Table(StrEnum):
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.LTM: ("key", "stage", "estimate", "n", "updated_at", "checksum"),
-    Table.TRIAL: ("key", "returns", "n", "wins", "losses", "promoted", "drift_n", "updated_at", "checksum"),
+    Table.TRIAL: ("key", "returns", "n", "own_n", "wins", "losses", "promoted", "drift_n", "updated_at", "checksum"),
 }
-"""Little-endian single precision numbers: `estimate` holds q, mean and m2, `returns` mean and drift.
+"""Little-endian single precision numbers: `estimate` holds q, mean and m2, `returns` mean, own and drift.
 
 `updated_at` is in whole seconds. `checksum` is signed, so that it has four bytes and no more.
 """
@@ -96,8 +96,8 @@ def ltm_row(digest: bytes, key: bytes, entry: LtmEntry) -> Row:
 
 def trial_row(digest: bytes, key: bytes, trial: Trial) -> Row:
     """The row of `trial` in the store of the identity `digest`."""
-    returns = _RETURNS.pack(trial.mean, trial.drift)
-    counts = (trial.n, trial.wins, trial.losses, int(trial.is_promoted), trial.drift_n)
+    returns = _RETURNS.pack(trial.mean, trial.own, trial.drift)
+    counts = (trial.n, trial.own_n, trial.wins, trial.losses, int(trial.is_promoted), trial.drift_n)
     values = (key, returns, *counts, int(trial.updated_at_s))
     return (*values, checksum(Table.TRIAL, digest, values))
 
@@ -122,11 +122,13 @@ def entry_of(row: Row) -> tuple[bytes, LtmEntry]:
 
 def trial_of(row: Row) -> tuple[bytes, Trial]:
     """Key and trial of an intact row of `trial`."""
-    key, returns, n, wins, losses, promoted, drift_n, updated_at, _ = row
-    mean, drift = _RETURNS.unpack(_bytes(returns))
+    key, returns, n, own_n, wins, losses, promoted, drift_n, updated_at, _ = row
+    mean, own, drift = _RETURNS.unpack(_bytes(returns))
     return _bytes(key), Trial(
         n=_int(n),
         mean=mean,
+        own_n=_int(own_n),
+        own=own,
         wins=_int(wins),
         losses=_int(losses),
         is_promoted=bool(promoted),

@@ -42,9 +42,9 @@ BUSY_S = 2.0
 _LTM = """CREATE TABLE ltm(key BLOB PRIMARY KEY, stage INTEGER NOT NULL, estimate BLOB NOT NULL, n INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"""
 _META = "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_TRIAL = """CREATE TABLE trial(key BLOB PRIMARY KEY, returns BLOB NOT NULL, n INTEGER NOT NULL, wins INTEGER NOT NULL,
-    losses INTEGER NOT NULL, promoted INTEGER NOT NULL, drift_n INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-    checksum INTEGER NOT NULL) WITHOUT ROWID"""
+_TRIAL = """CREATE TABLE trial(key BLOB PRIMARY KEY, returns BLOB NOT NULL, n INTEGER NOT NULL, own_n INTEGER NOT NULL,
+    wins INTEGER NOT NULL, losses INTEGER NOT NULL, promoted INTEGER NOT NULL, drift_n INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID"""
 MIGRATIONS: tuple[tuple[str, ...], ...] = ((_META, _LTM), (_TRIAL,))
 """What leads from each schema to the next, beginning with an empty file."""
 SCHEMA = len(MIGRATIONS)
@@ -329,7 +329,9 @@ def _contents(rows: Mapping[Table, Sequence[Row]]) -> Contents:
     trials: dict[bytes, Trial] = {}
     for key, trial in map(trial_of, rows[Table.TRIAL]):
         before = trials.get(key)
-        if _is_sound(trial.drift, trial.mean, 0.0) and (before is None or _age_order(before) < _age_order(trial)):
+        if _is_sound(trial.drift, trial.mean + trial.own, 0.0) and (
+            before is None or _age_order(before) < _age_order(trial)
+        ):
             trials[key] = trial
     return Contents(entries, trials)
 

@@ -13,6 +13,8 @@ WIN_Z = 1.64
 class Trial(msgspec.Struct, frozen=True):
     """The record of one key: returns of the policy's own decisions there (`n`, `mean`), and the trial of memory.
 
+    `own` is the mean of the `own_n` returns after memory's stage was executed, whoever wanted it, since the trial
+    began: values of entries are older, and traffic changes, so that only means of the same time compare.
     `wins` and `losses` count what memory's stage was worth against the policy's, in shadow and live. `drift` is the
     recent mean of what memory's value was off by, `drift_n` how many errors it is made of. `updated_at_s` is in
     seconds of the memory's clock.
@@ -20,6 +22,8 @@ class Trial(msgspec.Struct, frozen=True):
 
     n: int = 0
     mean: float = 0.0
+    own_n: int = 0
+    own: float = 0.0
     wins: int = 0
     losses: int = 0
     is_promoted: bool = False

@@ -45,10 +45,18 @@ def after_trial(
 
 def _judged(trial: Trial, target: float, error: float, spread: float, rules: TrialRules) -> Trial:
     has_won = target > trial.mean
+    own_n = trial.own_n + 1
+    own = trial.own + max(1.0 / own_n, rules.policy_weight) * (target - trial.own)
     wins, losses = trial.wins + has_won, trial.losses + (not has_won)
     drift = error if trial.drift_n == 0 else trial.drift + rules.drift_weight * (error - trial.drift)
     judged = msgspec.structs.replace(
-        trial, wins=wins, losses=losses, drift=drift if spread > 0.0 else 0.0, drift_n=trial.drift_n + 1
+        trial,
+        own_n=own_n,
+        own=own,
+        wins=wins,
+        losses=losses,
+        drift=drift if spread > 0.0 else 0.0,
+        drift_n=trial.drift_n + 1,
     )
     is_promoted = wins + losses >= rules.least_trials and judged.win_share > rules.promoted_share
     if not is_promoted and trial.is_promoted:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from phasemesh.controller.memory.dual import DualMemory
+from phasemesh.controller.memory.dual import DualMemory, DualMemoryRules
 from phasemesh.controller.memory.equivalence import Abstraction
 from phasemesh.controller.memory.rewards import RewardKind
 from phasemesh.controller.memory.variants import TableKind, Variant
@@ -65,6 +65,12 @@ EXPERIMENTS = (
     Setting("equal", "the same 0.4 of random stages for SARSA and for memories", PlayRules(epsilon=0.4)),
     Setting("short", "a tenth of the training of the dummy", PlayRules(), EPISODES // 10),
     Setting("frozen", "nothing is learned in the test", PlayRules(is_frozen=True)),
+    Setting("random", "all stages random in the test", PlayRules(epsilon=1.0)),
+    Setting(
+        "eager",
+        "short-term memory of 4 keys, exchange every 20 steps",
+        PlayRules(exchange_steps=20, memory=DualMemoryRules(capacity=4)),
+    ),
 )
 """Variations of the main setting, each of one thing, on the 3x3 grid."""
 
@@ -103,7 +109,7 @@ class Dummies:
 def play_cell(dummies: Dummies, setting: Setting, variant: Variant, side: int) -> Cell:
     """One cell, its dummies trained first where they are not at hand."""
     filled = dummies.tables(setting, variant)
-    samples = Play(variant, side, dummies.seeds, setting.rules, copied_tables(filled, side)).run()
+    samples = Play(variant, side, dummies.seeds, setting.rules, copied_tables(filled, side, setting.rules)).run()
     measured = next((each for each in samples if each.step >= MEASURED_AT_STEP), samples[-1])
     arrived = np.maximum(np.array(measured.arrived_veh), 1)
     return Cell(

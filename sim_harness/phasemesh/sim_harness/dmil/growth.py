@@ -46,14 +46,19 @@ def classes_needed(period: int, stages: int = STAGES) -> Fraction:
 
 
 def measured_ratios(visits: Iterable[int], period: int, kappa: float) -> list[Fraction]:
-    """Zeta of a real memory, visit by visit, over a stream of classes by number, each far from all others."""
+    """Ratios of a real memory, visit by visit, over a stream of classes by number, each far from all others.
+
+    Values are drawn anew at each visit, so that every class is staged sooner or later.
+    """
+    values = np.random.default_rng(0)
     relation = Equivalence(LAYOUT, Abstraction.SIMPLE)
     memory = DualMemory(relation, DualMemoryRules(capacity=period, kappa=kappa, stage_when=StageWhen.PERIOD))
     met: set[int] = set()
     ratios = []
     for at, number in enumerate(visits):
         met.add(number)
-        memory.insert(relation.situation(_apart(number)), 0, 1.0, 1.0, float(at))
+        q = float(values.random())
+        memory.insert(relation.situation(_apart(number)), 0, q, q, float(at))
         ratios.append(Fraction(STAGES * len(met), memory.size().numbers(STAGES)))
     return ratios
 

@@ -45,5 +45,5 @@ def ratios_png(streams: Sequence[tuple[str, Sequence[Fraction]]], limit: Fractio
     axes.axhline(float(limit), color=GREY, linewidth=0.9, linestyle=":", label=f"limit {float(limit):.2f}")
     tidy(axes, x="Decisions", y="Numbers in a plain table / in a dual memory")
     axes.set_ylim(bottom=0.0)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return png(figure)

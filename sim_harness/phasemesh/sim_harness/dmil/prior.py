@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from phasemesh.controller.memory.dual import DualMemory
+from phasemesh.controller.memory.dual import DualMemory, DualMemoryRules
 from phasemesh.controller.memory.entries import Estimate
 from phasemesh.controller.memory.equivalence import Abstraction
 from phasemesh.controller.memory.qtable import QTable
@@ -49,9 +49,12 @@ def filled_tables(priors: Sequence[Prior], variant: Variant, rules: PlayRules) -
     return tables
 
 
-def copied_tables(filled: Sequence[Table], side: int) -> Tables:
-    """Tables for every crossing of a city a filled one, which all begin alike; entries are shared until they change."""
-    return [[_copy(table) for _crossing in range(side * side)] for table in filled]
+def copied_tables(filled: Sequence[Table], side: int, rules: PlayRules) -> Tables:
+    """Tables for every crossing of a city a filled one, which all begin alike and go on by `rules`.
+
+    Entries are shared until they change.
+    """
+    return [[_copy(table, rules.memory) for _crossing in range(side * side)] for table in filled]
 
 
 def _fill(table: Table, prior: Prior) -> None:
@@ -75,9 +78,9 @@ def _value(estimate: Estimate) -> float:
     return estimate.q
 
 
-def _copy(table: Table) -> Table:
+def _copy(table: Table, rules: DualMemoryRules) -> Table:
     if isinstance(table, DualMemory):
-        memory = DualMemory(table.equivalence, table.rules)
+        memory = DualMemory(table.equivalence, rules)
         memory.ltm = dict(table.ltm)
         return memory
     plain = QTable(table.equivalence)

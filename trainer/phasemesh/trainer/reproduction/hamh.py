@@ -32,6 +32,7 @@ REMARKS = (
     "Maps are generated with SUMO instead of CityFlow's; the policy is phasemesh's own, which scores stages from lanes"
     " and knows how long greens have lasted, so that one network can do more for different sites than the paper's.",
     "Delay stands for the paper's travel time: the same vehicles want the same ways under every controller.",
+    "Every site has an embedding of its own from the beginning, so that sites weigh apart before anything is learned.",
     "The maps of Hangzhou, Jinan and New York are not at hand.",
 )
 

@@ -63,7 +63,7 @@ def findings_page(request: ReproductionRequest, size: Size, findings: Findings) 
     seeds = "1 seed" if request.seeds == 1 else f"{request.seeds} seeds"
     parts = [
         paragraph(
-            f"{seeds} of training, {size.iterations} iterations each, episodes of {length}; delays are of"
+            f"{seeds} of training, iterations {size.iterations}, episodes of {length}; delays are of"
             f" {len(EVALUATION_SEEDS)} greedy episodes a seed that nothing was trained on. Of"
             f" {len(findings.claims)} claims: {summary}."
         ),
