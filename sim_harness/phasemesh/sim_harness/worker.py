@@ -115,7 +115,9 @@ def _end_with_parent() -> None:
     """Interrupt this process when the one that asked for the run is gone: nobody waits for the result any more."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not through `sys.stdin`, whose lock must be free when the interpreter ends.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True, name="lifeline").start()
