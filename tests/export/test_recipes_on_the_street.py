@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from phasemesh.controller.cli import make_app
 from phasemesh.trainer import recipes
 
 pytestmark = [pytest.mark.train, pytest.mark.sumo, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -26,18 +28,23 @@ RECIPES = (
 _MAIN = "from phasemesh.controller.cli import main; main()"
 
 
-def phasemesh(folder: Path, *arguments: str) -> str:
+def run_city(*arguments: str) -> None:
+    """`phasemesh run` in a process of its own, whose agents have this test's environment and not an older one."""
+    subprocess.run([sys.executable, "-c", _MAIN, "run", *arguments], check=True)
+
+
+def phasemesh(*arguments: str) -> str:
     """What the command printed; it must end well."""
-    command = [sys.executable, "-c", _MAIN, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    done = CliRunner().invoke(make_app(), arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration folder of its own, so that no key of the developer is used."""
+    """A working and a configuration folder of its own, so that no key of the developer is used."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
 
 
 def shortened(recipe: str, folder: Path) -> Path:
@@ -52,12 +59,12 @@ def shortened(recipe: str, folder: Path) -> Path:
 def test_a_recipe_trains_exports_runs_in_processes_and_replays(tmp_path: Path, recipe: str) -> None:
     """Two signals, two processes; every tick that they recorded is decided again without a difference."""
     short = shortened(recipe, tmp_path)
-    phasemesh(tmp_path, "train", str(short), "--scenarios", "grid2x1", "--iterations", "1", "--out", "run")
-    phasemesh(tmp_path, "export", "run", "--out", "bundle", "--recorded-ticks", "20")
-    checked = phasemesh(tmp_path, "check", "bundle")
-    phasemesh(tmp_path, "run", "grid2x1", "--bundle", "./bundle", "--seconds", "60", "--report", "report")
+    phasemesh("train", str(short), "--scenarios", "grid2x1", "--iterations", "1", "--out", "run")
+    phasemesh("export", "run", "--out", "bundle", "--recorded-ticks", "20")
+    checked = phasemesh("check", "bundle")
+    run_city("grid2x1", "--bundle", "./bundle", "--seconds", "60", "--report", "report")
     records = sorted((tmp_path / "report" / "records").glob("*.rec"))
-    replayed = [phasemesh(tmp_path, "replay", str(path), "--bundle", "./bundle") for path in records]
+    replayed = [phasemesh("replay", str(path), "--bundle", "./bundle") for path in records]
 
     assert "in order" in checked
     assert len(replayed) == 2
