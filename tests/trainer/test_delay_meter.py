@@ -7,6 +7,7 @@ import pytest
 from phasemesh.sim_harness.scenarios.registry import find_scenario
 from phasemesh.sim_harness.sumo.connection import VehicleOnLane
 from phasemesh.sim_harness.sumo.delay_meter import DelayMeter
+from phasemesh.sim_harness.sumo.net_file import read_net_file
 from phasemesh.sim_harness.sumo.network import CityNetwork, read_network
 
 pytestmark = [pytest.mark.train, pytest.mark.sumo]
@@ -61,6 +62,19 @@ def test_delay_is_the_share_of_speed_that_is_lost(network: CityNetwork) -> None:
     traffic.lanes[lane] = [0.0, limit_mps / 2, limit_mps * 1.2]
 
     assert DelayMeter(traffic, network).read().tolist() == pytest.approx([0.0, 0.0, 1.5, 0.0])
+
+
+def test_whoever_waits_in_the_middle_counts_at_that_signal(network: CityNetwork) -> None:
+    """On every internal lane of a crossing from an incoming lane to its end, each counted once."""
+    net = read_net_file(network.net_file)
+    own = {lane.id for lane in network.intersections[1].lanes}
+    via = {each.via for each in net.connections if each.from_lane in own and each.signal}
+    behind = {each.via for each in net.connections if each.from_lane in via and each.via}
+    traffic = FakeTraffic()
+    traffic.lanes = {lane: [0.0] for lane in via | behind}
+
+    assert behind, "left turns of this city have a place to wait"
+    assert DelayMeter(traffic, network).read().tolist() == [0.0, float(len(via | behind)), 0.0, 0.0]
 
 
 def test_whoever_waits_to_enter_counts_at_the_first_signal_of_the_way(network: CityNetwork) -> None:

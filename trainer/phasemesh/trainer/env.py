@@ -88,7 +88,7 @@ Infos = dict[IntersectionId, dict[str, Any]]
 class CityEnv(ParallelEnv):  # type: ignore[misc]
     """Steps a city by control intervals; an action is the stage that an agent wants.
 
-    The reward is a negative number: the delay that arises before the agent's own signal at the end of the interval
+    The reward is a negative number: the delay that arises at the agent's own signal at the end of the interval
     (`DelayMeter`), or the vehicles that stand there. Episodes end by truncation, since traffic goes on. `info` holds
     what the cabinet made of the wish, under "applied", and the observation as the street knows it, under "observed".
 

@@ -1,4 +1,4 @@
-"""What agents are rewarded for: the delay that arises before their signal, or the papers' halting vehicles."""
+"""What agents are rewarded for: the delay that arises at their signal, or the papers' halting vehicles."""
 
 from __future__ import annotations
 

@@ -31,10 +31,11 @@ class TrafficSource(Protocol):
 
 
 class DelayMeter:
-    """Sums the delay that arises on the approaches of every intersection, in vehicle-seconds a second.
+    """Sums the delay that arises before and inside every intersection, in vehicle-seconds a second.
 
-    A vehicle on an approach counts 1 - v / v_max, up to `REACH_M` or the next signal upstream; one that waits to enter
-    the network counts 1 at the first intersection on its way.
+    A vehicle on an approach counts 1 - v / v_max, up to `REACH_M` or the next signal upstream, and so does one that
+    crosses: who turns left permissively waits in the middle, which is up to a quarter of all delay. One that waits to
+    enter the network counts 1 at the first intersection on its way.
     """
 
     def __init__(self, source: TrafficSource, network: CityNetwork) -> None:
@@ -74,12 +75,26 @@ def _delay(vehicles: Sequence[VehicleOnLane], limit_mps: float) -> float:
 def _owners(net: NetFile, network: CityNetwork) -> dict[str, int]:
     """The position of the intersection to whose approaches each lane belongs; the first one where lanes are shared."""
     entering = _entering(net)
+    onward = {connection.from_lane: connection.via for connection in net.connections if connection.via}
     owners: dict[str, int] = {}
     for index, intersection in enumerate(network.intersections):
         for lane in intersection.lanes:
             for name in _approach(net, entering, lane.id):
                 owners.setdefault(name, index)
+    for connection in net.connections:
+        if connection.signal and connection.from_lane in owners:
+            for name in _crossing(onward, connection.via):
+                owners.setdefault(name, owners[connection.from_lane])
     return owners
+
+
+def _crossing(onward: Mapping[str, str], via: str) -> tuple[str, ...]:
+    """The internal lane `via` and those `onward` of it, in which a junction is crossed in several parts."""
+    found: list[str] = []
+    while via and via not in found:
+        found.append(via)
+        via = onward.get(via, "")
+    return tuple(found)
 
 
 def _entering(net: NetFile) -> Mapping[str, Sequence[str]]:
