@@ -320,6 +320,8 @@ class City:
             series=tuple(bridge.series),
             intersections=_intersection_results(bridge, totals),
             versions=_versions(),
+            memory=options.memory.value,
+            sources=dict(sorted(totals.sources.items())),
             people=msgspec.structs.replace(people, waiting_s=round(people.waiting_s, 4)),
             **_monitor_result(bridge),
         )

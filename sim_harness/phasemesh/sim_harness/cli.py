@@ -96,8 +96,11 @@ def _check_namespaces(agents: str, *, has_namespaces: bool) -> None:
 
 def compare(
     scenario: Annotated[list[str], typer.Argument(help="Names of scenarios, or .sumocfg files.")],
-    controllers: Annotated[str, typer.Option(help="By comma: rules, bundles, or bundle:NAME.")],
+    controllers: Annotated[
+        str, typer.Option(help="By comma: rules, bundles, or bundle:NAME; with +memory or +shadow they remember.")
+    ],
     seeds: Annotated[str, typer.Option(help="By comma.")] = "1,2,3",
+    learn_seeds: Annotated[str, typer.Option(help="Played first, in this order, by whoever remembers.")] = "",
     report: Annotated[Path, typer.Option(help="Folder for results and report.")] = DEFAULT_REPORT,
     profile: Annotated[str, typer.Option(help="Timing profile: benchmark, street or paper.")] = "benchmark",
     tick_s: Annotated[float | None, typer.Option(help="Control interval; by default each controller's own.")] = None,
@@ -109,6 +112,7 @@ def compare(
     """Run controllers on scenarios over seeds, each run in a fresh process; write results.json, a CSV and a report."""
     require_sim()
     from phasemesh.sim_harness.compare import comparison_requests, run_comparison  # noqa: PLC0415 (as in run)
+    from phasemesh.sim_harness.remembering import plan_learning  # noqa: PLC0415 (as in run)
     from phasemesh.sim_harness.request import RunRequest  # noqa: PLC0415 (as in run)
 
     template = RunRequest(
@@ -122,7 +126,8 @@ def compare(
         sumo_args=tuple(sumo_arg or ()),
     )
     requests = comparison_requests(template, scenario, _names(controllers), _seeds(seeds))
-    results = run_comparison(requests, report, workers)
+    learning = plan_learning(requests, _seeds(learn_seeds) if learn_seeds else (), report)
+    results = run_comparison(requests, report, workers, learning)
     _exit_on(_unsafe(results))
     if len(results) < len(requests):
         raise typer.Exit(EXIT_INCOMPLETE)

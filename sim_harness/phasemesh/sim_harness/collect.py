@@ -15,18 +15,23 @@ class TickTotals:
         """Begin with nothing."""
         self.ticks = 0
         self.deadline_misses = 0
-        self.plan_ticks = 0
         self.lost_records = 0
+        self.sources: Counter[str] = Counter()
         self.guard_rejections: Counter[str] = Counter()
         self.tick_ms: list[float] = []
         self.tick_cpu_ms: list[float] = []
         self.rungs: dict[str, str] = {}
 
+    @property
+    def plan_ticks(self) -> int:
+        """Ticks that the local plan of an agent decided."""
+        return self.sources[Source.PLAN.value]
+
     def note(self, record: TickRecord) -> None:
         """Add one tick; its wall time leaves out the wait for the neighbours, the third of the nine steps."""
         self.ticks += 1
         self.deadline_misses += len(record.comm_misses)
-        self.plan_ticks += record.source is Source.PLAN
+        self.sources[record.source.value] += 1
         if record.stage != record.wanted_stage:
             self.guard_rejections[record.rule] += 1
         if record.applied is not None and not record.applied.is_accepted:

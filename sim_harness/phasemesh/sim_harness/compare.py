@@ -10,6 +10,7 @@ import msgspec
 from phasemesh.contract.errors import InputError
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.options import check_options
+from phasemesh.sim_harness.remembering import Learning, learn, remembering
 from phasemesh.sim_harness.report.compare_report import write_compare_report
 from phasemesh.sim_harness.report.run_report import unsafe_line, write_run_report
 from phasemesh.sim_harness.report.table import comparison_table
@@ -28,12 +29,15 @@ def comparison_requests(
     if not controllers or not seeds:
         raise InputError("--controllers and --seeds: give at least one of each")
     requests = [
-        msgspec.structs.replace(
-            template,
-            scenario=scenario,
-            controller=controller,
-            seed=seed,
-            report=str(Path(template.report) / "runs" / _folder_name(scenario, controller, seed)),
+        remembering(
+            msgspec.structs.replace(
+                template,
+                scenario=scenario,
+                controller=controller,
+                seed=seed,
+                report=str(Path(template.report) / "runs" / _folder_name(scenario, controller, seed)),
+            ),
+            Path(template.report),
         )
         for scenario in scenarios
         for controller in controllers
@@ -52,8 +56,15 @@ def _folder_name(*parts: object) -> str:
     return "_".join("".join(letter if letter.isalnum() or letter in "-." else "-" for letter in str(p)) for p in parts)
 
 
-def run_comparison(requests: Sequence[RunRequest], report: Path, workers: int) -> list[RunResult]:
-    """Run all `requests`, print a table for each scenario, and write the report."""
+def run_comparison(
+    requests: Sequence[RunRequest], report: Path, workers: int, learning: Sequence[Learning] = ()
+) -> list[RunResult]:
+    """Do all `learning`, run all `requests`, print a table for each scenario, and write the report.
+
+    Nothing is left behind but the lessons when these are interrupted.
+    """
+    if not learn(learning, lambda lessons: len(_run_beside(lessons, workers, "lessons"))):
+        return []
     results = _run_beside(requests, workers)
     for scenario in dict.fromkeys(result.scenario for result in results):
         headers, rows = comparison_table([result for result in results if result.scenario == scenario])
@@ -89,8 +100,8 @@ def _plain(request: RunRequest) -> RunRequest:
     )
 
 
-def _run_beside(requests: Sequence[RunRequest], workers: int) -> list[RunResult]:
-    with Screen("runs") as screen:
+def _run_beside(requests: Sequence[RunRequest], workers: int, title: str = "runs") -> list[RunResult]:
+    with Screen(title) as screen:
         return run_all(
             requests,
             workers=workers,

@@ -35,5 +35,6 @@ def _with_records(folder: Path, result: RunResult) -> RunResult:
         ticks=totals.ticks,
         deadline_misses=totals.deadline_misses,
         fallback_ticks=result.fallback_ticks + totals.plan_ticks,
+        sources=dict(sorted(totals.sources.items())),
         guard_rejections=dict(sorted(totals.guard_rejections.items())),
     )

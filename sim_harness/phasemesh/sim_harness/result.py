@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from phasemesh.contract.site import MemoryMode
 from phasemesh.sim_harness.metrics import PeopleMetrics
 
 RESULT_FORMAT = 1
@@ -50,7 +51,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     same under a program of SUMO, whose times are not judged; `monitor_findings` are the first `KEPT_FINDINGS` of
     either, `monitor_trips_by_check` all of them by the name of their check. `latched_faults` name the cabinets that
     were in flash at the end, with the rules that keep them there. `people` are those on foot, whom no mean over
-    vehicles counts. `why_incomplete` says what ended a run that nobody interrupted.
+    vehicles counts. `memory` is whether agents remembered, `sources` how many ticks each `Source` decided.
+    `why_incomplete` says what ended a run that nobody interrupted.
     """
 
     format: int = RESULT_FORMAT
@@ -97,6 +99,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     monitor_cpu_s: float = 0.0
     latched_faults: tuple[str, ...] = ()
     people: PeopleMetrics = PeopleMetrics()
+    memory: str = MemoryMode.OFF.value
+    sources: dict[str, int] = {}
     why_incomplete: str = ""
 
     @property

@@ -57,7 +57,7 @@ def results_csv(results: Sequence[RunResult]) -> str:
 
 
 def _flat(result: RunResult) -> dict[str, object]:
-    """The cells of a run; counts by rule or check are one cell, since other runs know others."""
+    """The cells of a run; counts by rule, check or source are one cell, since other runs know others."""
     cells: dict[str, object] = {}
     fields: Mapping[str, Any] = msgspec.to_builtins(result)
     for name, value in fields.items():
@@ -66,7 +66,7 @@ def _flat(result: RunResult) -> dict[str, object]:
         if name == "guard_rejections":
             cells[name] = sum(value.values())
             cells[f"{name}_by_rule"] = _counts(value)
-        elif name == "monitor_trips_by_check":
+        elif name in ("monitor_trips_by_check", "sources"):
             cells[name] = _counts(value)
         elif isinstance(value, dict):
             cells |= {f"{name}_{key}": part for key, part in value.items()}

@@ -7,14 +7,22 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from phasemesh.contract.site import MemoryMode
+from phasemesh.controller.telemetry.records import Source
 from phasemesh.sim_harness.controllers import LOCAL_CITIES, RULE_TICK_S, SUMO_PROGRAMS
 from phasemesh.sim_harness.options import AgentsMode
+from phasemesh.sim_harness.remembering import SUFFIXES
 from phasemesh.sim_harness.result import RunResult
 
 NOTHING = "-"
 """Stands where there is no value."""
+MEMORY_WORDS = {MemoryMode.OFF: "", **{mode: suffix for suffix, mode in SUFFIXES.items()}}
+"""What follows the name of a controller whose agents remembered."""
 LOCKED = "locked"
 INTERRUPTED = "interrupted"
+
+ANSWERS = (Source.POLICY, Source.LTM, Source.STM)
+"""Who answers where nothing is amiss: the policy, or a memory in its place."""
 
 Parts = tuple[str, ...]
 
@@ -90,10 +98,12 @@ class Column(msgspec.Struct, frozen=True):
 
 
 def is_rule(result: RunResult) -> bool:
-    """Whether SUMO's own control, a rule or the local plans decided, which nobody trained.
+    """Whether SUMO's own control, a rule or the local plans decided, which nobody trained and which learn nothing.
 
     A bundle by the name of a rule is told by its processes only.
     """
+    if result.memory != MemoryMode.OFF.value:
+        return False
     is_named_so = any(result.controller in names for names in (SUMO_PROGRAMS, RULE_TICK_S, LOCAL_CITIES))
     return is_named_so and result.agents_mode != AgentsMode.PROCESSES.value
 
@@ -150,7 +160,8 @@ def _grouped(results: Sequence[RunResult]) -> tuple[Summary, ...]:
 
 
 def _variant(result: RunResult) -> Parts:
-    return (result.controller, result.agents_mode, result.profile, f"tick {result.tick_s:g} s")
+    memory = MEMORY_WORDS[MemoryMode(result.memory)]
+    return (f"{result.controller}{memory}", result.agents_mode, result.profile, f"tick {result.tick_s:g} s")
 
 
 def _variant_and_seed(result: RunResult) -> Parts:
@@ -181,9 +192,11 @@ def table_text(rows: Sequence[Summary], columns: Sequence[Column]) -> tuple[list
 
 
 def columns_for(rows: Sequence[Summary], columns: Sequence[Column]) -> list[Column]:
-    """`columns` without those about people where no run of `rows` has any."""
-    has_people = any(run.people.count for row in rows for run in row.runs)
-    return [column for column in columns if has_people or column not in PEOPLE_COLUMNS]
+    """`columns` without those about people, or about memory, where no run of `rows` has any."""
+    runs = [run for row in rows for run in row.runs]
+    left_out = () if any(run.people.count for run in runs) else PEOPLE_COLUMNS
+    left_out += () if any(run.memory != MemoryMode.OFF.value for run in runs) else (REMEMBERED,)
+    return [column for column in columns if column not in left_out]
 
 
 def _mean(pick: Callable[[RunResult], float]) -> Callable[[Summary], float]:
@@ -206,6 +219,14 @@ def _people_waiting_s(row: Summary) -> float | None:
     return statistics.fmean([each.waiting_s for each in people], [each.count for each in people]) if people else None
 
 
+def _remembered(row: Summary) -> float | None:
+    """The share of the ticks with an answer that a memory decided; nothing where nobody remembered."""
+    if all(run.memory == MemoryMode.OFF.value for run in row.measured):
+        return None
+    counts = [sum(run.sources.get(source.value, 0) for run in row.measured) for source in ANSWERS]
+    return 1.0 - counts[0] / max(1, sum(counts))
+
+
 def _spread(row: Summary) -> str:
     delays = [run.delay_s for run in row.measured]
     return f"{min(delays):.2f} to {max(delays):.2f}"
@@ -224,6 +245,8 @@ def _marks(row: Summary) -> str:
 SCENARIO = Column("Scenario", "", lambda row: row.scenario)
 CONTROLLER = Column("Controller", "", lambda row: row.label)
 RATIO = Column("Delay / best rule", "", lambda row: row.ratio, ".3f")
+REMEMBERED = Column("From memory", "of decisions", _remembered, ".1%", "From memory")
+"""Left out where nobody remembers."""
 PEOPLE_COLUMNS: tuple[Column, ...] = (
     Column("People", "", _mean(lambda run: run.people.count), ",.0f"),
     Column("People waiting", "s", _people_waiting_s, ",.1f"),
@@ -245,6 +268,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("Unfinished", "veh", _mean(lambda run: run.unfinished), ",.1f", "Under way, veh"),
     Column("Undeparted", "veh", _mean(lambda run: run.undeparted), ",.1f", "Not in, veh"),
     *PEOPLE_COLUMNS,
+    REMEMBERED,
     Column("Collisions", "total", _total(lambda run: run.collisions), ",d", "Crashes"),
     Column("Monitor trips", "total", _trips, ",d"),
 )
@@ -281,6 +305,7 @@ TERMINAL_TITLES = frozenset(
         "Unfinished",
         "Undeparted",
         "People waiting",
+        "From memory",
         "Collisions",
         "Monitor trips",
     }
