@@ -188,6 +188,7 @@ def torture(
         bool, typer.Option("--sweep", help="Measure a poor network instead: loss, delay, a split.")
     ] = False,
     namespaces: Annotated[bool, typer.Option("--namespaces", help=NAMESPACES_HELP)] = False,
+    memory: Annotated[str, typer.Option(help=MEMORY_HELP)] = "off",
 ) -> None:
     """Run a city of processes under injected faults, beside the same run without; exit code 1 unless it survives."""
     require_sim()
@@ -203,6 +204,7 @@ def torture(
         seconds=seconds,
         profile=profile,
         has_namespaces=namespaces,
+        memory=memory,
     )
     if sweep:
         rows = poor_network.sweep_cells(poor_network.run_sweep(asked, WORKERS))

@@ -13,7 +13,7 @@ from phasemesh.sim_harness.options import check_options
 from phasemesh.sim_harness.remembering import Learning, learn, remembering
 from phasemesh.sim_harness.report.compare_report import write_compare_report
 from phasemesh.sim_harness.report.run_report import unsafe_line, write_run_report
-from phasemesh.sim_harness.report.table import comparison_table
+from phasemesh.sim_harness.report.table import comparison_table, remembering_name
 from phasemesh.sim_harness.request import RunRequest, resolve
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.screen import Screen, print_table
@@ -106,6 +106,6 @@ def _run_beside(requests: Sequence[RunRequest], workers: int, title: str = "runs
             requests,
             workers=workers,
             on_done=lambda result: screen.note(
-                f"{result.scenario} {result.controller} seed {result.seed}: delay {result.delay_s:.1f} s"
+                f"{result.scenario} {remembering_name(result)} seed {result.seed}: delay {result.delay_s:.1f} s"
             ),
         )

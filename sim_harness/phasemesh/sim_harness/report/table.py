@@ -159,9 +159,13 @@ def _grouped(results: Sequence[RunResult]) -> tuple[Summary, ...]:
     return tuple(Summary(label, tuple(runs)) for label, runs in zip(labels, groups.values(), strict=True))
 
 
+def remembering_name(result: RunResult) -> str:
+    """The controller as it is asked for in a comparison, with how its agents remembered."""
+    return f"{result.controller}{MEMORY_WORDS[MemoryMode(result.memory)]}"
+
+
 def _variant(result: RunResult) -> Parts:
-    memory = MEMORY_WORDS[MemoryMode(result.memory)]
-    return (f"{result.controller}{memory}", result.agents_mode, result.profile, f"tick {result.tick_s:g} s")
+    return (remembering_name(result), result.agents_mode, result.profile, f"tick {result.tick_s:g} s")
 
 
 def _variant_and_seed(result: RunResult) -> Parts:

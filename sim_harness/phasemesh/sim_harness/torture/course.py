@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
 
+from phasemesh.contract.site import MemoryMode
 from phasemesh.contract.units import IntersectionId
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.faults.plan import chosen_kinds, plan_faults
@@ -18,6 +20,7 @@ from phasemesh.sim_harness.sumo.network import read_network
 from phasemesh.sim_harness.torture.collisions import junction_arguments
 from phasemesh.sim_harness.torture.demand import repeat_demand
 from phasemesh.sim_harness.torture.judge import Judgement, judge
+from phasemesh.sim_harness.torture.memories import STORES
 from phasemesh.sim_harness.torture.pages import JUDGEMENT_NAME, PAGE_NAME
 from phasemesh.sim_harness.worker import run_apart
 
@@ -30,7 +33,8 @@ Streets = dict[IntersectionId, tuple[IntersectionId, ...]]
 class Course(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for: a scenario by name, a bundle, how long, and where to put the report.
 
-    `seconds` is None for the window of the scenario; a longer run repeats the demand of that window.
+    `seconds` is None for the window of the scenario; a longer run repeats the demand of that window. With a `memory`,
+    agents begin without one, keep it in a store, and faults of processes and disks meet the store as well.
     """
 
     scenario: str
@@ -40,6 +44,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     profile: str = "benchmark"
     has_namespaces: bool = False
+    memory: str = MemoryMode.OFF.value
 
 
 def streets_of(course: Course) -> Streets:
@@ -60,7 +65,10 @@ def request_of(course: Course, folder: str, faults: tuple[PlannedFault, ...]) ->
     name = course.scenario
     if seconds > scenario.end_s - scenario.begin_s:
         name = str(repeat_demand(scenario, seconds, course.report / DEMAND))
+    remembers = course.memory != MemoryMode.OFF.value
     return RunRequest(
+        memory=course.memory,
+        memory_folder=str(course.report / folder / STORES) if remembers else None,
         scenario=name,
         controller=f"bundle:{course.bundle}",
         report=str(course.report / folder),
@@ -108,6 +116,8 @@ def run_torture(course: Course, faults_text: str) -> Judgement:
     """
     attacked, undisturbed = requests_of(course, faults_text)
     options = resolve(attacked)
+    for request in (attacked, undisturbed):
+        shutil.rmtree(Path(request.report) / STORES, ignore_errors=True)
     for name in (PAGE_NAME, JUDGEMENT_NAME):
         # Of an earlier run; should this one die, nothing here may look like its judgement.
         (course.report / name).unlink(missing_ok=True)

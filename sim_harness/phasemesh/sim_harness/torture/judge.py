@@ -17,6 +17,7 @@ from phasemesh.sim_harness.faults.table import ROWS
 from phasemesh.sim_harness.result import RunResult
 from phasemesh.sim_harness.torture.collisions import Collisions, read_collisions
 from phasemesh.sim_harness.torture.losses import LostRecords, lost_records
+from phasemesh.sim_harness.torture.memories import damaged_memories
 from phasemesh.sim_harness.torture.timeline import Timeline, read_timelines
 from phasemesh.sim_harness.torture.witnesses import WITNESSES, Scene
 
@@ -92,6 +93,7 @@ def judge(folder: Path, tortured: RunResult, calm_folder: Path, calm: RunResult)
         verdicts=verdicts,
         failures=(
             *_failures_of_run(tortured, lost),
+            *damaged_memories(folder),
             *crashed[0].more_than(crashed[1]),
             *_failures_of_pair(tortured, calm),
             *(f"{each.fault} was due at {each.start_s:.0f} s and never began" for each in evidence.never_begun),
