@@ -24,6 +24,7 @@ RECIPES = (
     "fprint",
     "commnet",
     "neurcomm",
+    "ltos",
 )
 _MAIN = "from phasemesh.controller.cli import main; main()"
 

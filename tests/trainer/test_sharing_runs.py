@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from actor_kinds import KINDS
 from rich.console import Console
 
 from phasemesh.contract.errors import InputError
+from phasemesh.trainer import recipes
 from phasemesh.trainer.actor_spec import NetworkKind, SharingKind
 from phasemesh.trainer.checkpoint import CHECKPOINT_NAME, load_actor
 from phasemesh.trainer.recipe import find_recipe
@@ -68,6 +70,22 @@ def test_a_resumed_training_agrees_with_one_that_was_not(
     spec = load_actor(tmp_path / "a" / CHECKPOINT_NAME)[0].spec
     assert (spec.network, spec.sharing) == (network, sharing)
     assert len(spec.sites) == (4 if needs_sites(network, sharing) else 0)
+
+
+def test_a_resumed_training_goes_on_with_the_shares_that_it_had_learned(tmp_path: Path) -> None:
+    """LToS: two iterations at once and one by one are the same, and its shares have moved."""
+    path = tmp_path / "ltos.toml"
+    text = (Path(recipes.__file__).parent / "ltos.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("[episodes]\n", "[episodes]\nlength_s = 60.0\n"), encoding="utf-8")
+    order = Order(recipe=str(path), scenarios=("grid2x2",), iterations=2)
+    console = Console(quiet=True)
+    train_in(tmp_path / "a", order, console)
+    train_in(tmp_path / "b", msgspec.structs.replace(order, iterations=1), console)
+    train_in(tmp_path / "b", msgspec.structs.replace(order, is_resumed=True), console)
+
+    with np.load(tmp_path / "a" / CHECKPOINT_NAME) as first, np.load(tmp_path / "b" / CHECKPOINT_NAME) as second:
+        assert [name for name in first.files if name != "meta" and not np.array_equal(first[name], second[name])] == []
+        assert np.any(first["shares/slope"])
 
 
 @pytest.mark.parametrize(("network", "sharing"), [kind for kind in KINDS if needs_sites(*kind)])

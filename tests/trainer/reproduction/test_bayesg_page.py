@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from trial_results import make_result
 
 from phasemesh.trainer.actor_spec import MaskKind
+from phasemesh.trainer.recipe import SharesKind
 from phasemesh.trainer.reproduction.bayesg import BASELINES, GRID, claims_of, own_maps, pictures_of, trials_of
 from phasemesh.trainer.reproduction.beside import RULES, RuleResult
 from phasemesh.trainer.reproduction.claims import Verdict
@@ -27,12 +29,14 @@ def results(losses: dict[str, float]) -> list[TrialResult]:
 
 
 def test_b14_mask_ablations_and_baselines_differ_from_the_paper_in_that_alone() -> None:
-    """Same learner, reward, timing and demand for all of them."""
+    """Same learner, reward, timing and demand for all of them; LToS has that reward as its objective."""
     trials = {each.method: each.recipe for each in trials_of(((GRID, 1.0),))}
 
     assert set(BASELINES) < set(trials)
     assert len(trials) == 6 + len(BASELINES)
-    assert len({(each.learner, each.reward, each.episodes) for each in trials.values()}) == 1
+    assert len({(each.learner, each.episodes) for each in trials.values()}) == 1
+    assert len({msgspec.structs.replace(each.reward, shares=SharesKind.SPATIAL) for each in trials.values()}) == 1
+    assert [name for name, each in trials.items() if each.reward.shares is SharesKind.LEARNED] == ["ltos"]
     assert trials["no mask"].mask.kind is MaskKind.OPEN
     assert trials["random mask"].mask.kind is MaskKind.RANDOM
     assert [trials[f"mask without {part}"].mask for part in ("state", "trajectory", "policy")].count(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
 from trial_results import EVEN, FIRST, make_result
 
 from phasemesh.sim_harness.reproduce import ReproductionRequest
@@ -20,11 +23,13 @@ from phasemesh.trainer.reproduction.hamh import (
     apart,
     claims_of,
     diversity_of,
+    heads_name,
     pictures_of,
     size_of,
     sizes_of,
     trials_of,
 )
+from phasemesh.trainer.reproduction.pictures import curves_png
 from phasemesh.trainer.reproduction.report_page import Findings, findings_page
 from phasemesh.trainer.reproduction.trial import TrialResult, sized
 
@@ -70,7 +75,7 @@ def test_h10_the_table_of_ablations_is_complete() -> None:
     trials = {each.method: each.recipe for each in trials_of() if each.place == MIXED}
     hamh = trials["hamh-ppo"]
 
-    assert {trials[f"{count} heads"].heads.count for count in HEADS} | {hamh.heads.count} == {1, 8, 32, 64}
+    assert {trials[heads_name(count)].heads.count for count in HEADS} | {hamh.heads.count} == {1, 8, 32, 64}
     assert trials["strongest head alone"].heads.mixing is Mixing.ARGMAX
     assert trials["even weights"].heads.mixing is Mixing.UNIFORM
     assert not trials["no attention"].heads.attends
@@ -108,6 +113,19 @@ def test_h11_sites_that_weigh_alike_are_no_distance_apart() -> None:
 def test_the_sweep_has_every_number_of_heads() -> None:
     """The recipe's own among them."""
     assert {count: len(each) for count, each in sizes_of(results({})).items()} == dict.fromkeys((1, 8, 32, 64), 2)
+
+
+def test_one_head_is_called_so() -> None:
+    """And the others by their number."""
+    assert [heads_name(count) for count in HEADS] == ["one head", "8 heads", "64 heads"]
+
+
+def test_a_training_of_one_iteration_is_seen_in_its_picture() -> None:
+    """No line can be drawn, so that there is a dot: more ink than under its curve's name alone."""
+    pictures = [curves_png([make_result("m", MIXED, 1, curve_s=curve)]) for curve in ((20.0,), (math.nan,))]
+    ink = [int((imread(BytesIO(each))[..., :3].min(axis=-1) < 0.3).sum()) for each in pictures]
+
+    assert ink[0] > ink[1]
 
 
 def test_the_page_has_claims_rules_and_pictures(tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def save_checkpoint(path: Path, core: Core, random: np.random.Generator, *, iter
         actor=None if core.actor.spec == UNIVERSAL else core.actor.spec,
     )
     arrays = {
-        **_module_arrays("actor", core.actor),
-        **_module_arrays("critic", core.critic),
-        **_module_arrays("scale", core.scale),
+        **{name: array for prefix, module in _modules(core).items() for name, array in _arrays(prefix, module).items()},
         **_moments(state["state"]),
         "torch_random": torch.get_rng_state().numpy(),
         _META: np.frombuffer(msgspec.json.encode(meta, enc_hook=str), dtype=np.uint8),
@@ -80,7 +78,7 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
     if (meta.actor or UNIVERSAL) != core.actor.spec:
         raise InputError(f"{path}: is a checkpoint of another network or recipe: its actor is {meta.actor}")
     try:
-        for prefix, module in (("actor", core.actor), ("critic", core.critic), ("scale", core.scale)):
+        for prefix, module in _modules(core).items():
             module.load_state_dict(_tensors(arrays, prefix))
         core.optimiser.load_state_dict({"state": _optimiser_state(arrays), "param_groups": meta.optimiser})
         torch.set_rng_state(torch.from_numpy(arrays["torch_random"]))
@@ -91,13 +89,13 @@ def load_checkpoint(path: Path, core: Core, random: np.random.Generator) -> Meta
 
 
 def load_networks(path: Path, core: Core, *, has_critic: bool) -> None:
-    """Put the actor at `path` into `core`, and with `has_critic` its critic and value scale; errors as above."""
+    """Put the actor at `path` into `core`, and with `has_critic` what judges it too; errors as above."""
     arrays, meta = _read(path)
     if (meta.actor or UNIVERSAL).sites != core.actor.spec.sites:
         raise InputError(f"{path}: is a checkpoint of an actor for other intersections")
-    judges = (("critic", core.critic), ("scale", core.scale)) if has_critic else ()
+    wanted = _modules(core) if has_critic else {"actor": core.actor}
     try:
-        for prefix, module in (("actor", core.actor), *judges):
+        for prefix, module in wanted.items():
             module.load_state_dict(_tensors(arrays, prefix))
     except RuntimeError as error:
         raise InputError(f"{path}: is a checkpoint of another network: {_first_line(error)}") from error
@@ -133,7 +131,12 @@ def _read(path: Path) -> tuple[Arrays, Meta]:
     return arrays, meta
 
 
-def _module_arrays(prefix: str, module: nn.Module) -> Arrays:
+def _modules(core: Core) -> dict[str, nn.Module]:
+    """Everything with weights of its own, by how the names of its arrays begin."""
+    return {"actor": core.actor, "critic": core.critic, "scale": core.scale, "shares": core.shares}
+
+
+def _arrays(prefix: str, module: nn.Module) -> Arrays:
     return {f"{prefix}/{name}": tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 

@@ -50,6 +50,13 @@ class MaskLoss(StrEnum):
     PRINTED = "printed"
 
 
+class SharesKind(StrEnum):
+    """Who decides whose reward an agent is paid: the recipe by distance, or each agent as it has learned (LToS)."""
+
+    SPATIAL = "spatial"
+    LEARNED = "learned"
+
+
 class LearnerRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The numbers of the learner; `gamma` and `lambda_` are per tick.
 
@@ -132,11 +139,19 @@ class CommunicationRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class RewardRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is rewarded, and how it is shared: discount ** hops for agents up to `spatial_reach` neighbours away."""
+    """What is rewarded, and how it is shared: discount ** hops for agents up to `spatial_reach` neighbours away.
+
+    With `learned` shares this is the objective, and agents are paid what they and their neighbours give away: each its
+    reward, in shares that are 1 in all, `first_own_share` for itself at first. A step changes the scores of shares by
+    `share_rate` times their correlation with what is gained; with 0 they stay.
+    """
 
     kind: RewardKind = RewardKind.DELAY
     spatial_discount: float = 0.3
     spatial_reach: int = 1
+    shares: SharesKind = SharesKind.SPATIAL
+    first_own_share: float = 0.6
+    share_rate: float = 1.0
 
 
 class WarmStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -318,6 +333,8 @@ def faults_of_recipe(recipe: Recipe) -> list[str]:
 def _faults_of_network(recipe: Recipe) -> list[str]:
     """A network that cannot hear what it should."""
     network, communication = recipe.network.kind, recipe.communication.kind
+    if recipe.reward.shares is SharesKind.LEARNED and recipe.sharing.kind is not SharingKind.NONE:
+        return [f"reward.shares is learned, for which sharing.kind must be none, not {recipe.sharing.kind}"]
     if recipe.sharing.kind in UNIVERSAL_ONLY and network is not NetworkKind.UNIVERSAL:
         return [f"sharing.kind is {recipe.sharing.kind}, for which network.kind must be universal, not {network}"]
     is_baseline = network is NetworkKind.NUMBERED

@@ -25,7 +25,12 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "heads": {"count": (1, 256), "entropy_weight": (0.0, 10.0), "final_entropy_weight": (0.0, 10.0)},
     "mask": {"prior": (1e-3, 1.0 - 1e-3), "weight": (0.0, 1e3), "temperature": (0.01, 10.0)},
-    "reward": {"spatial_discount": (0.0, 1.0), "spatial_reach": (0, 1e3)},
+    "reward": {
+        "spatial_discount": (0.0, 1.0),
+        "spatial_reach": (0, 1e3),
+        "first_own_share": (0.01, 1.0),
+        "share_rate": (0.0, 1e3),
+    },
     "warm_start": {
         "teacher_shares": (0.0, 1.0),
         "cities": (1, 1000),

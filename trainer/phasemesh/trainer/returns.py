@@ -37,3 +37,13 @@ def advantages(rewards: FloatArray, values: FloatArray, gamma: float, lambda_: f
         running = delta[tick] + gamma * lambda_ * running
         found[tick] = running
     return found
+
+
+def traces(values: FloatArray, decay: float) -> FloatArray:
+    """Sums over the past of `values` [T, A] that fade by `decay` a tick: the transpose of a discounted sum ahead."""
+    found = np.zeros_like(values)
+    running = np.zeros_like(values[0])
+    for tick in range(len(values)):
+        running = values[tick] + decay * running
+        found[tick] = running
+    return found

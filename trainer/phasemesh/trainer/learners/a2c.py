@@ -11,7 +11,7 @@ from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, batches, masked_mean, replay
-from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, mean_stats, shuffled, stats_of
+from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, shuffled, stats_of
 from phasemesh.trainer.recipe import Recipe
 
 
@@ -29,7 +29,8 @@ class A2c:
             batches(lesson, random, segment_ticks=recipe.segment_ticks, rows=recipe.rows_per_batch)
             for lesson in self.core.lessons(episodes)
         ]
-        return mean_stats([self._step(batch, learns_policy=learns_policy) for batch in shuffled(groups, random)])
+        steps = [self._step(batch, learns_policy=learns_policy) for batch in shuffled(groups, random)]
+        return self.core.summed_up(steps)
 
     def _step(self, batch: Batch, *, learns_policy: bool) -> Stats:
         core = self.core

@@ -19,8 +19,10 @@ from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Lesson, Replayed, critic_input, masked_mean
 from phasemesh.trainer.heads import evenness, likeness, weights_entropy
 from phasemesh.trainer.layout import BoolArray
+from phasemesh.trainer.learning_gains import Discounts
 from phasemesh.trainer.recipe import LearnerRecipe, MaskLoss, MaskRecipe, Precision, Recipe
-from phasemesh.trainer.returns import advantages, shared_rewards, spatial_weights
+from phasemesh.trainer.returns import advantages
+from phasemesh.trainer.reward_shares import make_shares
 
 _OF_EDGES = frozenset({"mask_mean", "mask_spread", "mask_entropy"})
 _MASK_LOSSES = {MaskLoss.KL: kl_to_prior, MaskLoss.PRINTED: printed_penalty}
@@ -34,7 +36,8 @@ class Stats(msgspec.Struct, frozen=True):
     posterior over all contexts and its mean entropy are averages over edges, 0 where there are none. `agreement` is the
     share of decisions in which the actor wants what a planner found best, 0 without one. Of a hyper-action over `heads`
     heads (0 where nothing is weighed) `hyper_evenness` is its entropy as a share of the greatest, and `head_likeness`
-    the mean correlation of two heads.
+    the mean correlation of two heads. `own_share` is the mean share of its reward that an agent kept, where it learns
+    to share (else 0).
     """
 
     policy_loss: float
@@ -52,6 +55,7 @@ class Stats(msgspec.Struct, frozen=True):
     heads: float = 0.0
     hyper_evenness: float = 0.0
     head_likeness: float = 0.0
+    own_share: float = 0.0
 
 
 class Judged(NamedTuple):
@@ -99,6 +103,7 @@ class Core:
         """Move both networks to `device`."""
         self.actor, self.critic = actor.to(device), critic.to(device)
         self.scale = ValueScale().to(device)
+        self.shares = make_shares(recipe.reward, actor.spec.sites).to(device)
         self.recipe = recipe
         self.device = device
         self.hyper_entropy_weight = hyper_entropy_weight(recipe, 0)
@@ -112,25 +117,40 @@ class Core:
             group["lr"] = learning_rate(self.recipe.learner, iteration)
 
     def lessons(self, episodes: Sequence[Episode]) -> list[Lesson]:
-        """Advantages and targets of all `episodes` as the critic sees them now; the scale takes note of the targets."""
-        return [self._lesson(episode) for episode in episodes]
+        """Advantages and targets of all `episodes` as the critic sees them now; the scale takes note of the targets.
+
+        Learned shares of rewards take their step afterwards, from the same episodes: it counts from the next ones on.
+        """
+        lessons = [self._lesson(episode) for episode in episodes]
+        self.shares.learn(self.actor, episodes, [self._discounts(episode) for episode in episodes])
+        return lessons
+
+    def _pace(self, episode: Episode) -> float:
+        """Ticks of the recipe in one of `episode`.
+
+        Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
+        """
+        return episode.plan.tick_s / self.recipe.episodes.tick_s
+
+    def _discounts(self, episode: Episode) -> Discounts:
+        recipe, pace = self.recipe.learner, self._pace(episode)
+        return Discounts(recipe.gamma**pace, recipe.lambda_**pace)
 
     def _lesson(self, episode: Episode) -> Lesson:
-        recipe = self.recipe
-        weights = spatial_weights(episode.layout.hops, recipe.reward.spatial_discount, recipe.reward.spatial_reach)
-        rewards = shared_rewards(episode.reward, weights)
+        rewards = self.shares.paid(episode)
         with torch.no_grad():
             reads = (part.to(self.device) for part in critic_input(episode))
             judge = self.critic.judging(episode.layout.names)
             hyper = torch.from_numpy(episode.hyper).to(self.device)
             values = self.scale.returns(self.critic.mixed(judge(*reads), hyper)).cpu().numpy()
-        # Discounts are per tick of the recipe and rewards are rates: a second weighs alike at every tick.
-        pace = episode.plan.tick_s / recipe.episodes.tick_s
-        gamma, lambda_ = recipe.learner.gamma**pace, recipe.learner.lambda_**pace
-        found = advantages(rewards[:-1] * np.float32(pace), values, gamma, lambda_)
+        found = advantages(rewards[:-1] * np.float32(self._pace(episode)), values, *self._discounts(episode))
         target = found + values[:-1]
         self.scale.note(torch.from_numpy(target).to(self.device))
         return Lesson(episode, _standardised(found, episode.legal[:-1].sum(axis=-1) > 1), target)
+
+    def summed_up(self, stats: Sequence[Stats]) -> Stats:
+        """The figures of an update from those of its batches, and what agents kept of their rewards."""
+        return msgspec.structs.replace(mean_stats(stats), own_share=self.shares.own_share())
 
     def computing(self) -> torch.autocast:
         """Within it networks compute in the precision of the recipe; weights and losses stay in single precision."""

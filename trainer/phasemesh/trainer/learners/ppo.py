@@ -12,7 +12,7 @@ from phasemesh.trainer.actor import Actor
 from phasemesh.trainer.critic import Critic
 from phasemesh.trainer.episode import Episode
 from phasemesh.trainer.experience import Batch, Replayed, batches, masked_mean, replay
-from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, mean_stats, shuffled, stats_of
+from phasemesh.trainer.learners.learner import Core, Stats, Terms, entropy_of, mask_loss, shuffled, stats_of
 from phasemesh.trainer.recipe import Recipe
 
 
@@ -40,7 +40,7 @@ class Ppo:
                 for lesson in lessons
             ]
             found += [self._step(batch, learns_policy=learns_policy) for batch in shuffled(groups, random)]
-        return mean_stats(found)
+        return self.core.summed_up(found)
 
     def _step(self, batch: Batch, *, learns_policy: bool) -> Stats:
         core = self.core

@@ -23,7 +23,7 @@ from phasemesh.trainer.reproduction.trial import Size, Trial, TrialResult, run_t
 
 MAPS_VARIABLE = "PHASEMESH_MAPS"
 GRID = "grid5x5"
-BASELINES = ("ia2c", "fprint", "consenet", "commnet", "neurcomm")
+BASELINES = ("ia2c", "fprint", "consenet", "commnet", "neurcomm", "ltos")
 OWN_MAPS: tuple[tuple[str, float], ...] = (
     ("atsc_grid5x5", 1.0),
     ("newyork51", 1.0),
@@ -35,9 +35,9 @@ ITERATIONS = 60
 SHORT_BELOW, SHORT_S = 0.1, 600.0
 """At a smaller scale than this episodes are short too: for a look whether everything runs."""
 REMARKS = (
-    "Every method learns with the same A2C, reward, timing (profile paper) and sharing of rewards; the public code does"
-    " not give them to its baselines.",
-    "LToS is missing: its public code trains no acting policy, and it has no recipe here yet.",
+    "Every method learns with the same A2C, reward, timing (profile paper) and sharing of rewards, which is the"
+    " objective of ltos; the public code does not give them to its baselines.",
+    "The public code's LToS trains no acting policy; here shares of rewards act through learning, see ADR 0018.",
     "The public code trains for a million steps; a training here is as long as the first line says.",
 )
 NO_MAPS = f"The paper's own maps were not at hand; {MAPS_VARIABLE} names the folder that holds them."

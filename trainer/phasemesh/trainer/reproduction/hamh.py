@@ -61,13 +61,18 @@ def trials_of() -> tuple[Trial, ...]:
         for name in METHODS
     ]
     hamh = find_recipe("hamh-ppo")
-    ablations: dict[str, Recipe] = {f"{count} heads": _with_heads(hamh, count=count) for count in HEADS}
+    ablations: dict[str, Recipe] = {heads_name(count): _with_heads(hamh, count=count) for count in HEADS}
     ablations |= {
         "strongest head alone": _with_heads(hamh, mixing=Mixing.ARGMAX),
         "even weights": _with_heads(hamh, mixing=Mixing.UNIFORM),
         "no attention": _with_heads(hamh, attends=False),
     }
     return (*main, *(Trial(method=name, recipe=recipe, scenario=MIXED) for name, recipe in ablations.items()))
+
+
+def heads_name(count: int) -> str:
+    """How the ablation with `count` heads is called."""
+    return "one head" if count == 1 else f"{count} heads"
 
 
 def _with_heads(recipe: Recipe, **changes: object) -> Recipe:
@@ -80,7 +85,7 @@ def claims_of(found: Sequence[TrialResult]) -> tuple[Claim, ...]:
     def delays(method: str, place: str = MIXED) -> list[float]:
         return delays_of(found, method, place)
 
-    even = f"even weights have {_mean(delays('even weights'))}, one head has {_mean(delays('1 heads'))}"
+    even = f"even weights have {_mean(delays('even weights'))}, one head has {_mean(delays(heads_name(1)))}"
     return (
         is_less("On different sites the hyper-action beats full sharing", delays("hamh-ppo"), delays("ppo-full"), even),
         is_within(
@@ -118,7 +123,7 @@ def delays_of(found: Sequence[TrialResult], method: str, place: str) -> list[flo
 
 def sizes_of(found: Sequence[TrialResult]) -> dict[int, list[float]]:
     """The delays on the map of different sites by the number of heads."""
-    return {count: delays_of(found, f"{count} heads", MIXED) for count in HEADS} | {
+    return {count: delays_of(found, heads_name(count), MIXED) for count in HEADS} | {
         32: delays_of(found, "hamh-ppo", MIXED)
     }
 

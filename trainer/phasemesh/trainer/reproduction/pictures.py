@@ -23,7 +23,11 @@ def curves_png(results: Sequence[TrialResult], *, of_rewards: bool = False) -> b
         iterations, colour = np.arange(1, rows.shape[1] + 1), COLOURS[index % len(COLOURS)]
         style = "-" if index < len(COLOURS) else "--"
         axes.fill_between(iterations, rows.min(axis=0), rows.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(iterations, rows.mean(axis=0), color=colour, linestyle=style, linewidth=1.8, label=plain(method))
+        # One iteration makes no line.
+        dot = "o" if len(iterations) == 1 else ""
+        means = rows.mean(axis=0)
+        axes.plot(iterations, means, color=colour, marker=dot, linestyle=style, linewidth=1.8, label=plain(method))
+    axes.locator_params(axis="x", integer=True)
     tidy(axes, x="Iteration", y="mean reward" if of_rewards else "mean delay, s")
     axes.legend(frameon=False, fontsize=8, ncols=3)
     return png(figure)
