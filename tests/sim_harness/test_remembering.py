@@ -12,7 +12,7 @@ from scenario_files import write_scenario
 
 from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import MemoryMode
-from phasemesh.sim_harness.compare import comparison_requests, run_comparison
+from phasemesh.sim_harness.compare import comparison_requests, run_comparison, run_with_comparison
 from phasemesh.sim_harness.remembering import SUFFIXES, Learning, controller_and_mode, learn, plan_learning
 from phasemesh.sim_harness.report.table import comparison_table, is_rule
 from phasemesh.sim_harness.request import RunRequest
@@ -157,6 +157,24 @@ def test_a_rule_that_remembers_is_no_rule_to_compare_with() -> None:
     assert cells["approach+memory"]["Delay / best rule"] == "0.500"
     assert cells["approach"]["From memory"] == "-"
     assert "From memory" not in comparison_table([plain])[0]
+
+
+@pytest.mark.sumo
+@pytest.mark.slow
+def test_whoever_runs_beside_a_run_that_remembers_forgets(tmp_path: Path) -> None:
+    """SUMO's programs cannot remember, and rules must not write into the memory of the run."""
+    request = RunRequest(
+        scenario="grid2x1",
+        controller="approach-lost-time",
+        report=str(tmp_path / "report"),
+        seconds=60.0,
+        memory="live",
+        memory_folder=str(tmp_path / "days"),
+    )
+
+    results = run_with_comparison(request, ("fixed", "approach"), 2)
+
+    assert [result.memory for result in results] == ["live", "off", "off"]
 
 
 @pytest.mark.sumo

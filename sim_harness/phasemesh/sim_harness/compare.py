@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from phasemesh.contract.errors import InputError
+from phasemesh.contract.site import MemoryMode
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.options import check_options
 from phasemesh.sim_harness.remembering import Learning, learn, remembering
@@ -94,9 +95,17 @@ def run_with_comparison(request: RunRequest, beside: Sequence[str], workers: int
 
 
 def _plain(request: RunRequest) -> RunRequest:
-    """`request` for rules: each at its own default tick, in one process, without records, window and rehearsal."""
+    """`request` for rules: each at its own default tick, in one process; no records, window, rehearsal and memory."""
     return msgspec.structs.replace(
-        request, agents="inprocess", pace="lockstep", tick_s=None, is_gui=False, keeps_records=False, kills=()
+        request,
+        agents="inprocess",
+        pace="lockstep",
+        tick_s=None,
+        is_gui=False,
+        keeps_records=False,
+        kills=(),
+        memory=MemoryMode.OFF.value,
+        memory_folder=None,
     )
 
 
