@@ -72,8 +72,8 @@ def test_both_runs_remember_in_folders_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.sumo
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_f16_and_f17_meet_the_memory_and_cost_nothing_that_was_staged(tmp_path: Path) -> None:
-    """Power fails and the disk is full in a city that remembers: all as required, all stores whole and in use."""
+def test_a_city_that_remembers_survives_f16_and_f17_with_whole_stores(tmp_path: Path) -> None:
+    """Power fails and the disk is full: all as required, and each store can be read and holds what was learned."""
     course = Course(scenario="cologne3", bundle=BUNDLE, report=tmp_path, seconds=1500.0, memory="live")
 
     judgement = run_torture(course, "F16,F17")
