@@ -47,6 +47,7 @@ def test_a_killed_agent_costs_its_own_signal_its_policy_and_nobody_else_anything
     others = [each for name, each in result.intersections.items() if name != VICTIM]
     assert [each.own_plan_s for each in others] == [0.0] * len(others)
     assert all(each.final_rung in (Rung.COORDINATED, Rung.ISOLATED) for each in others)
+    assert result.intersections[VICTIM].final_rung == "", "the dead stand on no rung"
     assert result.collisions == 0
 
 

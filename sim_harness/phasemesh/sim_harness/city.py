@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -318,7 +319,7 @@ class City:
             program_changes=tuple(str(change) for change in self.network.changes) if is_ours else (),
             watched_signals=self.network.watched,
             series=tuple(bridge.series),
-            intersections=_intersection_results(bridge, totals),
+            intersections=_intersection_results(bridge, totals, played.lost),
             versions=_versions(),
             memory=options.memory.value,
             sources=dict(sorted(totals.sources.items())),
@@ -355,13 +356,13 @@ def _trips_so_far(counters: Counters, bridge: Bridge) -> TripMetrics:
     )
 
 
-def _intersection_results(bridge: Bridge, totals: TickTotals) -> dict[str, IntersectionResult]:
+def _intersection_results(bridge: Bridge, totals: TickTotals, lost: Sequence[str]) -> dict[str, IntersectionResult]:
     return {
         name: IntersectionResult(
             mean_queue_veh=round(tally.queue_veh / max(1, tally.looks), 3),
             mean_wait_s=round(tally.wait_s / max(1, tally.looks), 3),
             own_plan_s=bridge.cabinets[name].own_plan_s if name in bridge.cabinets else 0.0,
-            final_rung=totals.rungs.get(name, ""),
+            final_rung="" if name in lost else totals.rungs.get(name, ""),
         )
         for name, tally in bridge.tallies.items()
     }

@@ -36,7 +36,10 @@ class SeriesPoint(msgspec.Struct, frozen=True):
 
 
 class IntersectionResult(msgspec.Struct, frozen=True):
-    """One intersection over a run: means over the moments at which it was looked at."""
+    """One intersection over a run: means over the moments at which it was looked at.
+
+    `final_rung` is empty where there was no agent at the end.
+    """
 
     mean_queue_veh: float
     mean_wait_s: float
