@@ -33,6 +33,7 @@ from phasemesh.controller.memory.rows import (
     trial_row,
 )
 from phasemesh.controller.memory.trials import Trial
+from phasemesh.controller.memory.write_ahead import is_whole_log
 
 MAX_ASIDE = 10
 """Stores that are kept aside beside one path; the last of them is replaced by newer ones."""
@@ -170,13 +171,17 @@ class MemoryStore:
             except (sqlite3.Error, OverflowError) as error:
                 damage = str(error) or "cannot be read"
         found = _contents(rows)
-        if not damage and not any(path != self._path for path in raw):
+        if not damage and all(path == self._path or self._is_settled(path, data) for path, data in raw.items()):
             return found, ""
         for table in Table:
             for data in raw.values():
                 rows[table] += carved(data, table, self._digest, self._key_bytes)
         carved_too = _contents(rows)
         return carved_too, damage or ("its log holds rows that it lacks" if carved_too != found else "")
+
+    def _is_settled(self, path: Path, data: bytes) -> bool:
+        """Whether SQLite saw all that was committed in `data`; what else a log holds was never committed."""
+        return path == _log_of(self._path) and is_whole_log(data)
 
     def _read_tables(self, rows: dict[Table, list[Row]]) -> str:
         with contextlib.closing(_connect_to_read(self._path)) as connection:
