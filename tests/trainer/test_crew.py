@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from phasemesh.contract.errors import PhasemeshError, ScenarioError
-from phasemesh.trainer.crew import Crew
+from phasemesh.trainer.crew import Crew, unbroken
 from phasemesh.trainer.episode import EpisodePlan
 from phasemesh.trainer.networks import UniversalActor
 
@@ -93,3 +93,34 @@ def test_nothing_outlives_a_trainer_that_is_ended(number: signal.Signals) -> Non
 
     assert len(others) == 4
     assert left == []
+
+
+def test_ctrl_c_waits_for_the_end_of_what_must_not_be_broken_off() -> None:
+    """It comes once, after the block, to whoever listened before it, however often it was pressed."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
+    try:
+        with unbroken():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            within = list(heard)
+        after = list(heard)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (within, after) == ([], [signal.SIGINT])
+
+
+def test_a_thread_may_start_workers_too() -> None:
+    """Only the main thread hears Ctrl-C, and only it may say who does."""
+    done: list[bool] = []
+
+    def start() -> None:
+        with unbroken():
+            done.append(True)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+
+    assert done == [True]

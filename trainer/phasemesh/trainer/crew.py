@@ -8,7 +8,8 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
@@ -75,10 +76,30 @@ class Crew:
     def _start(self, weights: Weights, plan: EpisodePlan) -> tuple[Connection, ForkServerProcess]:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_work, args=(sender, weights, plan), daemon=True)
-        process.start()
+        with unbroken():
+            process.start()
         # The worker holds the only other end, so that its death ends the connection.
         sender.close()
         return receiver, process
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Within it Ctrl-C waits for the end of the block.
+
+    A start that is broken off leaves the server of the workers with half an order, of which it tells in a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+    for number in came[:1]:
+        signal.raise_signal(number)
 
 
 def _received(connection: Connection, work: _Work) -> Episode:
