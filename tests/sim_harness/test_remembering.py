@@ -185,7 +185,7 @@ def test_a_comparison_learns_first_and_measures_every_seed_from_there(tmp_path: 
     template = RunRequest(scenario="", controller="", report=str(report), seconds=300.0)
     requests = comparison_requests(template, ["grid2x1"], ("approach", "approach+shadow"), (1,))
 
-    results = run_comparison(requests, report, 2, plan_learning(requests, (7,), report))
+    results = run_comparison(requests, report, 2, (7,))
 
     assert [(result.memory, result.seed) for result in results] == [("off", 1), ("shadow", 1)]
     assert results[0].delay_s == results[1].delay_s, "a memory in the shadow decides nothing"

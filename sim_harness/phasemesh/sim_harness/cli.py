@@ -112,7 +112,6 @@ def compare(
     """Run controllers on scenarios over seeds, each run in a fresh process; write results.json, a CSV and a report."""
     require_sim()
     from phasemesh.sim_harness.compare import comparison_requests, run_comparison  # noqa: PLC0415 (as in run)
-    from phasemesh.sim_harness.remembering import plan_learning  # noqa: PLC0415 (as in run)
     from phasemesh.sim_harness.request import RunRequest  # noqa: PLC0415 (as in run)
 
     template = RunRequest(
@@ -126,8 +125,7 @@ def compare(
         sumo_args=tuple(sumo_arg or ()),
     )
     requests = comparison_requests(template, scenario, _names(controllers), _seeds(seeds))
-    learning = plan_learning(requests, _seeds(learn_seeds) if learn_seeds else (), report)
-    results = run_comparison(requests, report, workers, learning)
+    results = run_comparison(requests, report, workers, _seeds(learn_seeds) if learn_seeds else ())
     _exit_on(_unsafe(results))
     if len(results) < len(requests):
         raise typer.Exit(EXIT_INCOMPLETE)

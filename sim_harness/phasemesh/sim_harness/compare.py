@@ -11,7 +11,7 @@ from phasemesh.contract.errors import InputError
 from phasemesh.contract.site import MemoryMode
 from phasemesh.sim_harness.city import City
 from phasemesh.sim_harness.options import check_options
-from phasemesh.sim_harness.remembering import Learning, learn, remembering
+from phasemesh.sim_harness.remembering import learn, plan_learning, remembering
 from phasemesh.sim_harness.report.compare_report import write_compare_report
 from phasemesh.sim_harness.report.run_report import unsafe_line, write_run_report
 from phasemesh.sim_harness.report.table import comparison_table, remembering_name
@@ -58,13 +58,15 @@ def _folder_name(*parts: object) -> str:
 
 
 def run_comparison(
-    requests: Sequence[RunRequest], report: Path, workers: int, learning: Sequence[Learning] = ()
+    requests: Sequence[RunRequest], report: Path, workers: int, learn_seeds: Sequence[int] = ()
 ) -> list[RunResult]:
-    """Do all `learning`, run all `requests`, print a table for each scenario, and write the report.
+    """Let whoever remembers learn, run all `requests`, print a table for each scenario, and write the report.
 
-    Nothing is left behind but the lessons when these are interrupted.
+    Nothing is left behind but the lessons when these are interrupted. Raises InputError for lessons that cannot be.
     """
-    if not learn(learning, lambda lessons: len(_run_beside(lessons, workers, "lessons"))):
+    if not learn(
+        plan_learning(requests, learn_seeds, report), lambda lessons: len(_run_beside(lessons, workers, "lessons"))
+    ):
         return []
     results = _run_beside(requests, workers)
     for scenario in dict.fromkeys(result.scenario for result in results):

@@ -1,4 +1,4 @@
-"""How much delay arises before every signal: what a trainer rewards, and nobody on the street can measure."""
+"""How much delay arises at every signal: what a trainer rewards, and nobody on the street can measure."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class DelayMeter:
     """Sums the delay that arises before and inside every intersection, in vehicle-seconds a second.
 
     A vehicle on an approach counts 1 - v / v_max, up to `REACH_M` or the next signal upstream, and so does one that
-    crosses: who turns left permissively waits in the middle, which is up to a quarter of all delay. One that waits to
-    enter the network counts 1 at the first intersection on its way.
+    crosses: who turns left permissively waits in the middle. One that waits to enter the network counts 1 at the first
+    intersection on its way.
     """
 
     def __init__(self, source: TrafficSource, network: CityNetwork) -> None:
@@ -73,7 +73,7 @@ def _delay(vehicles: Sequence[VehicleOnLane], limit_mps: float) -> float:
 
 
 def _owners(net: NetFile, network: CityNetwork) -> dict[str, int]:
-    """The position of the intersection to whose approaches each lane belongs; the first one where lanes are shared."""
+    """The position of the intersection that is approached or crossed on each lane; the first one of several."""
     entering = _entering(net)
     onward = {connection.from_lane: connection.via for connection in net.connections if connection.via}
     owners: dict[str, int] = {}
